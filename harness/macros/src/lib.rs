@@ -1,0 +1,39 @@
+//! The attribute that registers a test with the suite of `k3s-arc-harness`.
+//!
+//! `rstest` accepts as its test attribute any whose last segment is `test`, so cases come out as
+//! `#[rstest] #[k3s_arc_harness::test] async fn ...` and register themselves one by one.
+
+use proc_macro::{TokenStream, TokenTree};
+
+/// Registers an async function without arguments as a test of the suite.
+///
+/// What it returns must implement `k3s_arc_harness::suite::IntoVerdict`: `()` or a `Result`.
+#[proc_macro_attribute]
+pub fn test(_arguments: TokenStream, item: TokenStream) -> TokenStream {
+    let Some(name) = function_name(&item) else {
+        return r##"compile_error!("#[k3s_arc_harness::test] goes on an async fn");"##.parse().unwrap_or_default();
+    };
+    let registration: TokenStream = format!(
+        "::k3s_arc_harness::suite::inventory::submit! {{ \
+            ::k3s_arc_harness::suite::Case::new(concat!(module_path!(), \"::{name}\"), || \
+                ::std::boxed::Box::pin(async {{ ::k3s_arc_harness::suite::IntoVerdict::into_verdict({name}().await) }})) \
+        }}"
+    )
+    .parse()
+    .unwrap_or_default();
+    item.into_iter().chain(registration).collect()
+}
+
+/// The identifier behind `async fn`.
+fn function_name(item: &TokenStream) -> Option<String> {
+    let mut tokens = item.clone().into_iter().skip_while(|token| !is(token, "async"));
+    tokens.next()?;
+    if !is(&tokens.next()?, "fn") {
+        return None;
+    }
+    tokens.next().map(|name| name.to_string())
+}
+
+fn is(token: &TokenTree, word: &str) -> bool {
+    matches!(token, TokenTree::Ident(ident) if ident.to_string() == word)
+}
