@@ -1,0 +1,119 @@
+//! Addresses of a name as an application finds them: `/etc/hosts`, search list, `ndots`.
+//!
+//! It is hickory-resolver over the pod's own files. The C library would do, were the binary not static: then it
+//! cannot load the modules that `getaddrinfo` needs.
+
+use hickory_resolver::{Hosts, TokioResolver, config::ResolverConfig, net::runtime::TokioRuntimeProvider, system_conf};
+
+use super::Found;
+
+/// Finds addresses.
+pub(crate) struct Resolver(TokioResolver);
+
+impl Resolver {
+    /// Reads the texts of a `resolv.conf` and a `hosts` file.
+    pub(crate) fn new(resolv_conf: &str, hosts: &str) -> Result<Self, String> {
+        Self::with_servers(resolv_conf, hosts, |_| {})
+    }
+
+    /// The same with the pod's own files.
+    pub(crate) fn of_this_pod() -> Result<Self, String> {
+        Self::new(&super::read("/etc/resolv.conf")?, &super::read("/etc/hosts")?)
+    }
+
+    fn with_servers(resolv_conf: &str, hosts: &str, change: impl FnOnce(&mut ResolverConfig)) -> Result<Self, String> {
+        let (mut config, mut options) = system_conf::parse_resolv_conf(resolv_conf)
+            .map_err(|error| format!("/etc/resolv.conf is not understood: {error}"))?;
+        // The C library has none, so an application sees a change as soon as the server tells it.
+        options.cache_size = 0;
+        change(&mut config);
+        let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
+        *builder.options_mut() = options;
+        let mut resolver = builder.build().map_err(|error| format!("no resolver: {error}"))?;
+        let mut known = Hosts::default();
+        known.read_hosts_conf(hosts.as_bytes()).map_err(|error| format!("/etc/hosts is not understood: {error}"))?;
+        resolver.set_hosts(std::sync::Arc::new(known));
+        Ok(Self(resolver))
+    }
+
+    /// The addresses of a name, and the complete name that had them.
+    pub(crate) async fn find(&self, name: &str) -> Result<Found, String> {
+        let found = self.0.lookup_ip(name).await.map_err(|error| format!("`{name}`: {error}"))?;
+        let mut addresses: Vec<_> = found.iter().collect();
+        addresses.sort();
+        addresses.dedup();
+        Ok(Found { name: found.query().name().to_ascii(), addresses })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use hickory_proto::{
+        op::ResponseCode,
+        rr::{RData, Record, RecordType, rdata},
+    };
+    use rstest::rstest;
+
+    use super::*;
+    use crate::probe::dns::server;
+
+    const RESOLV_CONF: &str =
+        "search mine.svc.cluster.local svc.cluster.local cluster.local\nnameserver 127.0.0.1\noptions ndots:5\n";
+
+    fn resolver(server: SocketAddr, hosts: &str) -> Resolver {
+        Resolver::with_servers(RESOLV_CONF, hosts, |config| {
+            for connection in config.name_servers.iter_mut().flat_map(|server| &mut server.connections) {
+                connection.port = server.port();
+            }
+        })
+        .unwrap()
+    }
+
+    /// Knows one Service.
+    async fn cluster_dns() -> SocketAddr {
+        server::serve(|reply, question| {
+            if question.name().to_ascii() != "kubernetes.default.svc.cluster.local." {
+                reply.metadata.response_code = ResponseCode::NXDomain;
+            } else if question.query_type() == RecordType::A {
+                let data = RData::A(rdata::A::new(10, 43, 0, 1));
+                reply.add_answer(Record::from_rdata(question.name().clone(), 5, data));
+            }
+        })
+        .await
+    }
+
+    #[rstest]
+    #[tokio::test]
+    async fn the_search_list_completes_a_name(
+        #[values(
+            "kubernetes.default",
+            "kubernetes.default.svc",
+            "kubernetes.default.svc.cluster.local",
+            "kubernetes.default.svc.cluster.local."
+        )]
+        name: &str,
+    ) {
+        let found = resolver(cluster_dns().await, "").find(name).await.unwrap();
+        assert_eq!(
+            found,
+            Found { name: "kubernetes.default.svc.cluster.local.".to_owned(), addresses: vec!["10.43.0.1".parse().unwrap()] }
+        );
+    }
+
+    #[rstest]
+    #[case::of_another_namespace("kubernetes")]
+    #[case::complete_as_it_stands("kubernetes.default.")]
+    #[tokio::test]
+    async fn a_name_that_no_completion_makes_is_not_found(#[case] name: &str) {
+        let error = resolver(cluster_dns().await, "").find(name).await.unwrap_err();
+        assert!(error.starts_with(&format!("`{name}`: ")), "{error}");
+    }
+
+    #[tokio::test]
+    async fn hosts_come_first() {
+        let found = resolver(cluster_dns().await, "10.42.0.9\tprobe-x\n").find("probe-x").await.unwrap();
+        assert_eq!(found.addresses, ["10.42.0.9".parse::<std::net::IpAddr>().unwrap()]);
+    }
+}
