@@ -1,0 +1,161 @@
+//! The K3s container, as testcontainers' modules would have it but for what they fall short of: its API on a
+//! random port of 127.0.0.1 alone, every volume named and labelled, a fixed node name.
+
+use std::{collections::HashMap, time::Duration};
+
+use testcontainers::{
+    ContainerRequest, Image, ImageExt, TestcontainersError,
+    bollard::{
+        Docker,
+        models::{PortBinding, VolumeCreateRequest},
+    },
+    core::{CgroupnsMode, ContainerPort, Mount, WaitFor, error::ClientError},
+    runners::AsyncRunner,
+};
+
+use super::DockerError;
+use crate::cluster::{ClusterSpec, Run};
+
+/// K3s's API, as Docker writes it: <https://docs.k3s.io/installation/requirements#networking>.
+pub(super) const API_PORT: &str = "6443/tcp";
+/// The same, as testcontainers has it.
+const EXPOSED: [ContainerPort; 1] = [ContainerPort::Tcp(6443)];
+
+/// The volumes of K3s's image (its Dockerfile's `VOLUME`s). Unnamed, each run would leak four.
+const VOLUMES: [(&str, &str); 4] =
+    [("rancher", "/var/lib/rancher/k3s"), ("kubelet", "/var/lib/kubelet"), ("cni", "/var/lib/cni"), ("log", "/var/log")];
+
+/// The volume in which images and manifests are put before the start.
+pub(super) const DATA: (&str, &str) = VOLUMES[0];
+
+/// What flannel writes for the first server of a cluster with K3s's default network, on a bridge with an MTU of 1500.
+///
+/// A sandbox that is made before flannel has written it fails, and the kubelet tries again only 14 s later. With the
+/// file there from the start that race is gone; flannel writes its own over it.
+const FLANNEL_SUBNET: &str = "FLANNEL_NETWORK=10.42.0.0/16\nFLANNEL_SUBNET=10.42.0.1/24\nFLANNEL_MTU=1450\nFLANNEL_IPMASQ=true\n";
+
+/// The names of what a spec's cluster consists of in Docker.
+#[derive(Debug)]
+pub(super) struct Names {
+    pub(super) container: String,
+    prefix: String,
+}
+
+impl Names {
+    pub(super) fn new(run: &Run, spec: &ClusterSpec) -> Self {
+        // A nextest run's id is a UUID, whose first group tells it apart well enough for a name; labels carry the whole.
+        let run = run.id().split_once('-').filter(|(first, _)| first.len() == 8).map_or(run.id(), |(first, _)| first);
+        let prefix = format!("k3s-arc-{run}-{}", spec.digest());
+        Self { container: prefix.clone(), prefix }
+    }
+
+    pub(super) fn volume(&self, name: &str) -> String {
+        format!("{}-{name}", self.prefix)
+    }
+}
+
+/// Makes the cluster's volumes, labelled. Left to Docker, they would come to be without labels.
+pub(super) async fn create_volumes(engine: &Docker, run: &Run, spec: &ClusterSpec, names: &Names) -> Result<(), DockerError> {
+    for (name, _) in VOLUMES {
+        let request = VolumeCreateRequest {
+            name: Some(names.volume(name)),
+            labels: Some(run.labels(&spec.digest()).into()),
+            ..VolumeCreateRequest::default()
+        };
+        engine.create_volume(request).await.map_err(|error| DockerError::request(format!("make the volume {name}"), error))?;
+    }
+    Ok(())
+}
+
+/// Starts K3s and gives the container's id; what happens in it is not awaited.
+pub(super) async fn start(run: &Run, spec: &ClusterSpec, names: &Names) -> Result<String, DockerError> {
+    tracing::info!("starting {}", spec.k3s());
+    let started = request(run, spec, names).start().await.map_err(|error| {
+        let attempted = format!("start the container {}", names.container);
+        match error {
+            TestcontainersError::Client(
+                ClientError::CreateContainer(error) | ClientError::StartContainer(error) | ClientError::Init(error),
+            ) => DockerError::request(attempted, error),
+            error => DockerError::refused(attempted, error.into()),
+        }
+    })?;
+    let id = started.id().to_owned();
+    // Its drop would remove the container, which outlives this process: other tests of the run use it. It carries
+    // the run's label, by which the reaper removes it.
+    std::mem::forget(started);
+    Ok(id)
+}
+
+fn request(run: &Run, spec: &ClusterSpec, names: &Names) -> ContainerRequest<K3s> {
+    let volumes = VOLUMES.map(|(name, path)| Mount::volume_mount(names.volume(name), path));
+    let tmpfs = ["/run", "/var/run"].map(Mount::tmpfs_mount);
+    let image = K3s::new(spec);
+    let mut request = ContainerRequest::from(image)
+        .with_container_name(&names.container)
+        .with_labels(run.labels(&spec.digest()))
+        .with_hostname(spec.name_of_node())
+        .with_privileged(true)
+        // On cgroup v1 hosts Docker's default is the host's namespace, in which K3s does not find its own CPU quotas and
+        // goes on without ("Disabling CPU quotas due to missing cpu controller or cpu.cfs_period_us"): no limit on
+        // CPU would be enforced.
+        .with_cgroupns_mode(CgroupnsMode::Private)
+        .with_startup_timeout(Duration::from_secs(120))
+        // testcontainers publishes on all addresses; K3s's API is nobody's business but this host's.
+        .with_host_config_modifier(|host| {
+            let loopback = PortBinding { host_ip: Some("127.0.0.1".to_owned()), host_port: Some(String::new()) };
+            host.publish_all_ports = Some(false);
+            host.port_bindings = Some(HashMap::from([(API_PORT.to_owned(), Some(vec![loopback]))]));
+        });
+    for mount in volumes.into_iter().chain(tmpfs) {
+        request = request.with_mount(mount);
+    }
+    request
+}
+
+/// K3s's image, as testcontainers sees it.
+#[derive(Debug)]
+struct K3s {
+    name: String,
+    tag: String,
+    command: Vec<String>,
+}
+
+impl K3s {
+    fn new(spec: &ClusterSpec) -> Self {
+        let (name, tag) = spec.k3s().split_for_testcontainers();
+        let subnet = if spec.has_default_network() { FLANNEL_SUBNET } else { "" };
+        // A tmpfs hides what is copied into it before the start, so the file is written from inside. K3s stays the
+        // container's first process, which it must be to arrange cgroups v2 for the kubelet.
+        let script =
+            r#"[ -z "$0" ] || { mkdir -p /run/flannel && printf %s "$0" >/run/flannel/subnet.env; }; exec /bin/k3s "$@""#;
+        let command = ["-c", script, subnet].map(str::to_owned).into_iter().chain(spec.command()).collect();
+        Self { name, tag, command }
+    }
+}
+
+impl Image for K3s {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn tag(&self) -> &str {
+        &self.tag
+    }
+
+    /// None: readiness is found out from the API, by what is new on it.
+    fn ready_conditions(&self) -> Vec<WaitFor> {
+        Vec::new()
+    }
+
+    fn expose_ports(&self) -> &[ContainerPort] {
+        &EXPOSED
+    }
+
+    fn entrypoint(&self) -> Option<&str> {
+        Some("/bin/sh")
+    }
+
+    fn cmd(&self) -> impl IntoIterator<Item = impl Into<std::borrow::Cow<'_, str>>> {
+        &self.command
+    }
+}

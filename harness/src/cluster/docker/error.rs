@@ -1,0 +1,349 @@
+//! What goes wrong between here and a K3s that serves, with its cause and its remedy.
+
+use std::{path::PathBuf, time::Duration};
+
+use testcontainers::bollard::errors::Error as BollardError;
+
+/// Why Docker gave no cluster.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+pub enum DockerError {
+    /// Nobody answers.
+    #[error("no Docker Engine answers at {host}")]
+    #[diagnostic(code(k3s_arc::docker::no_engine), help("start Docker, or name another engine in DOCKER_HOST"))]
+    NoEngine {
+        /// Where it was looked for.
+        host: String,
+        /// What came back.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The socket is there, and this user may not use it.
+    #[error("this user may not use the Docker Engine at {host}")]
+    #[diagnostic(
+        code(k3s_arc::docker::not_permitted),
+        help("add the user to the group that owns the socket (`sudo usermod -aG docker $USER`, then log in again)")
+    )]
+    NotPermitted {
+        /// Where the engine is.
+        host: String,
+        /// What came back.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The image is neither here nor in its registry.
+    #[error("there is no image {image}: its registry says `{answer}`")]
+    #[diagnostic(
+        code(k3s_arc::docker::image_not_found),
+        help("name another K3s in K3S_ARC_K3S; at hand: {}", list(.at_hand))
+    )]
+    ImageNotFound {
+        /// The image asked for.
+        image: String,
+        /// What the registry said.
+        answer: String,
+        /// The K3s images that the engine has.
+        at_hand: Vec<String>,
+    },
+    /// The image is not here and could not be fetched.
+    #[error("the image {image} is not here, and pulling it failed: {answer}")]
+    #[diagnostic(
+        code(k3s_arc::docker::pull),
+        help("check the way to the registry, or name a K3s that is at hand in K3S_ARC_K3S: {}", list(.at_hand))
+    )]
+    Pull {
+        /// The image asked for.
+        image: String,
+        /// What came back.
+        answer: String,
+        /// The K3s images that the engine has.
+        at_hand: Vec<String>,
+    },
+    /// The engine does not run privileged containers.
+    #[error("the Docker Engine refuses to run K3s privileged: {answer}")]
+    #[diagnostic(
+        code(k3s_arc::docker::privileged),
+        help(
+            "K3s needs a privileged container; use an engine without user-namespace remapping, rootless mode or a policy against it"
+        )
+    )]
+    Privileged {
+        /// What the engine said.
+        answer: String,
+    },
+    /// No room for images, volumes or layers.
+    #[error("the Docker Engine has no space left: {answer}")]
+    #[diagnostic(code(k3s_arc::docker::no_space), help("`docker system df` shows what takes it; a K3s needs about 2 GB"))]
+    NoSpace {
+        /// What the engine said.
+        answer: String,
+    },
+    /// The port on the host could not be bound.
+    #[error("the Docker Engine could not publish K3s's API on 127.0.0.1: {answer}")]
+    #[diagnostic(
+        code(k3s_arc::docker::port),
+        help("another process took the port in that moment, or none is free: `ss -ltn` lists them; run again")
+    )]
+    Port {
+        /// What the engine said.
+        answer: String,
+    },
+    /// Anything else that Docker refused.
+    #[error("Docker refused to {attempted}")]
+    #[diagnostic(code(k3s_arc::docker::request))]
+    Request {
+        /// What was attempted.
+        attempted: String,
+        /// What came back.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The run could not note that there will be something to remove.
+    #[error("{} could not be written", .path.display())]
+    #[diagnostic(code(k3s_arc::docker::mark), help("name another place in K3S_ARC_RUN_DIR"))]
+    Mark {
+        /// The note.
+        path: PathBuf,
+        /// What came back.
+        source: std::io::Error,
+    },
+    /// An image archive could not be read.
+    #[error("the image archive {} could not be read", .path.display())]
+    #[diagnostic(code(k3s_arc::docker::archive), help("archives are what `docker save` or an OCI layout's tar gives"))]
+    Archive {
+        /// Which.
+        path: PathBuf,
+        /// What came back.
+        source: std::io::Error,
+    },
+    /// An image asked for by `engine_image` is not in the engine.
+    #[error("the Docker Engine has no image {image} to put on the node")]
+    #[diagnostic(code(k3s_arc::docker::engine_image), help("`docker pull {image}` or build it first"))]
+    EngineImage {
+        /// Which.
+        image: String,
+    },
+    /// There is no stand-in.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Standin(#[from] crate::image::StandinError),
+    /// K3s ended while it booted.
+    #[error("K3s ended with exit code {exit_code} while it booted{}", .cause.as_ref().map_or(String::new(), |cause| format!(": {}", cause.name())))]
+    #[diagnostic(code(k3s_arc::docker::exited), help("{}", .cause.as_ref().map_or(NO_CAUSE, ExitCause::remedy)))]
+    Exited {
+        /// The container's exit code.
+        exit_code: i64,
+        /// The cause, if it is one of those known.
+        cause: Option<ExitCause>,
+        /// What it said last.
+        #[source]
+        last_lines: LogTail,
+    },
+    /// The deadline passed.
+    #[error("K3s did not serve within {} s; still missing: {missing}", .after.as_secs())]
+    #[diagnostic(
+        code(k3s_arc::docker::deadline),
+        help("a slow host, or slow pulls: give it more seconds in K3S_ARC_BOOT_TIMEOUT")
+    )]
+    Deadline {
+        /// The deadline.
+        after: Duration,
+        /// What was waited for.
+        missing: String,
+        /// What K3s said last.
+        #[source]
+        last_lines: LogTail,
+    },
+    /// The cluster came up, and then did not do new work.
+    #[error("K3s is up, but does not serve")]
+    #[diagnostic(code(k3s_arc::docker::not_served))]
+    NotServed {
+        /// What was tried and what came back.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The kubeconfig that K3s wrote is of no use, or could not be kept.
+    #[error("the kubeconfig at {} cannot be used", .path.display())]
+    #[diagnostic(code(k3s_arc::docker::kubeconfig))]
+    Kubeconfig {
+        /// Where it is, or was to be.
+        path: PathBuf,
+        /// What came back.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A cluster of this run ended.
+    #[error("the K3s container {id} of this run is {state}")]
+    #[diagnostic(
+        code(k3s_arc::docker::gone),
+        help("something outside the run removed or stopped it, or the host ran out of memory; `docker logs {id}` may say")
+    )]
+    Gone {
+        /// The container's id.
+        id: String,
+        /// `gone`, `exited`, ...
+        state: String,
+    },
+}
+
+const NO_CAUSE: &str = "K3s's last lines name the cause; arguments of the spec are the likeliest";
+
+fn list(images: &[String]) -> String {
+    if images.is_empty() { "none".to_owned() } else { images.join(", ") }
+}
+
+/// The telling lines of K3s's log, as an error's source.
+#[derive(Debug, Clone, Default, thiserror::Error)]
+#[error("K3s's last lines:\n{}", .0.join("\n"))]
+pub struct LogTail(pub Vec<String>);
+
+impl LogTail {
+    /// How many lines an error shows.
+    const LINES: usize = 12;
+
+    /// The last lines up to the one that names the cause, or up to the end: what follows a bad argument is the
+    /// whole of K3s's usage.
+    pub(super) fn new(lines: &[String], cause: Option<usize>) -> Self {
+        let end = cause.map_or(lines.len(), |line| line + 1);
+        Self(lines[end.saturating_sub(Self::LINES)..end].to_vec())
+    }
+}
+
+/// Why K3s ends while it boots, as far as it is known to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExitCause {
+    /// Kubelets from 1.35 on refuse cgroup v1: <https://kubernetes.io/docs/concepts/architecture/cgroups/#deprecation-of-cgroup-v1>.
+    CgroupV1,
+    /// A port that K3s listens on is taken (with the host's network, or a second server).
+    PortTaken,
+    /// The disk is full.
+    NoSpace,
+    /// An argument that this K3s does not know or accept.
+    BadArgument,
+    /// The data directory's file system cannot hold overlayfs.
+    Overlayfs,
+    /// The container is not privileged enough: mounts, cgroups or kernel settings are denied.
+    NotPrivileged,
+}
+
+impl ExitCause {
+    /// What K3s's log names as the cause, and in which line; the last line that names one counts.
+    pub(super) fn in_log(lines: &[String]) -> Option<(usize, Self)> {
+        // Texts of K3s v1.21 to v1.35 and of the kubelet in it.
+        const SIGNS: [(&str, ExitCause); 13] = [
+            ("configured to not run on a host using cgroup v1", ExitCause::CgroupV1),
+            ("cgroup v1 support is unsupported", ExitCause::CgroupV1),
+            ("address already in use", ExitCause::PortTaken),
+            ("no space left on device", ExitCause::NoSpace),
+            ("flag provided but not defined", ExitCause::BadArgument),
+            ("Incorrect Usage", ExitCause::BadArgument),
+            ("unknown flag", ExitCause::BadArgument),
+            ("invalid argument \"", ExitCause::BadArgument),
+            ("No help topic for", ExitCause::BadArgument),
+            ("snapshotter cannot be enabled", ExitCause::Overlayfs),
+            ("operation not permitted", ExitCause::NotPrivileged),
+            ("Read-only file system", ExitCause::NotPrivileged),
+            ("permission denied", ExitCause::NotPrivileged),
+        ];
+        // Fatal lines decide before mere errors do: K3s goes on after many of those.
+        let sign = |(number, line): (usize, &String)| {
+            SIGNS.iter().find(|(sign, _)| line.contains(sign)).map(|(_, cause)| (number, *cause))
+        };
+        let fatal =
+            |(_, line): &(usize, &String)| line.contains("level=fatal") || line.starts_with('F') || line.starts_with("Incorrect");
+        let last_first = || lines.iter().enumerate().rev();
+        last_first().filter(fatal).find_map(sign).or_else(|| last_first().find_map(sign))
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::CgroupV1 => "its kubelet refuses hosts with cgroup v1",
+            Self::PortTaken => "a port it listens on is taken",
+            Self::NoSpace => "no space is left on the device",
+            Self::BadArgument => "it does not accept an argument",
+            Self::Overlayfs => "overlayfs cannot be used on its data directory",
+            Self::NotPrivileged => "the container may not do what K3s needs",
+        }
+    }
+
+    fn remedy(&self) -> &'static str {
+        match self {
+            Self::CgroupV1 => {
+                "boot the host with cgroup v2 (systemd.unified_cgroup_hierarchy=1), take a K3s before v1.35, \
+                 or add --kubelet-arg=fail-cgroupv1=false to the spec"
+            }
+            Self::PortTaken => "end what listens there, or take the conflicting argument out of the spec",
+            Self::NoSpace => "`docker system df` shows what takes it; a K3s needs about 2 GB",
+            Self::BadArgument => "`docker run --rm <image> server --help` lists what this version takes",
+            Self::Overlayfs => "add --snapshotter=native to the spec",
+            Self::NotPrivileged => "K3s needs a privileged container on an engine that is not rootless",
+        }
+    }
+}
+
+impl DockerError {
+    /// What Docker refused, told apart where the cause is known.
+    pub(super) fn request(attempted: impl Into<String>, error: BollardError) -> Self {
+        Self::refused(attempted, Box::new(error))
+    }
+
+    /// The same, of an error with its cause somewhere inside.
+    pub(super) fn refused(attempted: impl Into<String>, source: Box<dyn std::error::Error + Send + Sync>) -> Self {
+        let answer = crate::chain(&*source);
+        let says = |texts: &[&str]| texts.iter().any(|text| answer.contains(text));
+        if says(&["no space left on device"]) {
+            Self::NoSpace { answer }
+        } else if says(&["privileged mode is incompatible", "privileged containers are not allowed", "rivileged mode is not"]) {
+            Self::Privileged { answer }
+        } else if says(&["port is already allocated", "address already in use", "cannot assign requested address"]) {
+            Self::Port { answer }
+        } else {
+            Self::Request { attempted: attempted.into(), source }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case::kubelet_135(
+        "E1023 10:00:00.000000 1 run.go:72] \"command failed\" err=\"kubelet is configured to not run on a host using cgroup v1. cgroup v1 support is unsupported\"",
+        ExitCause::CgroupV1
+    )]
+    #[case::port(
+        "time=\"x\" level=fatal msg=\"starting kubernetes: preparing server: listen tcp :6443: bind: address already in use\"",
+        ExitCause::PortTaken
+    )]
+    #[case::space("level=fatal msg=\"write /var/lib/rancher/k3s/x: no space left on device\"", ExitCause::NoSpace)]
+    #[case::argument("Incorrect Usage: flag provided but not defined: -bogus", ExitCause::BadArgument)]
+    #[case::overlay(
+        "level=fatal msg=\"\\\"overlayfs\\\" snapshotter cannot be enabled for \\\"/var/lib/rancher/k3s/agent/containerd\\\", try using \\\"fuse-overlayfs\\\" or \\\"native\\\"\"",
+        ExitCause::Overlayfs
+    )]
+    fn what_k3s_says_last_is_recognised(#[case] line: &str, #[case] cause: ExitCause) {
+        let lines = ["level=info msg=\"Starting k3s v1.34.1+k3s1\"".to_owned(), line.to_owned(), "level=info msg=bye".to_owned()];
+        assert_eq!(ExitCause::in_log(&lines), Some((1, cause)));
+        assert_eq!(LogTail::new(&lines, Some(1)).0, lines[..2], "what follows the cause is left out");
+    }
+
+    #[test]
+    fn a_fatal_line_counts_before_an_error_that_k3s_survived() {
+        let lines = [
+            "level=fatal msg=\"flag provided but not defined: -x\"".to_owned(),
+            "level=warning msg=\"cannot set rlimit: operation not permitted\"".to_owned(),
+        ];
+        assert_eq!(ExitCause::in_log(&lines), Some((0, ExitCause::BadArgument)));
+        assert_eq!(ExitCause::in_log(&["all is well".to_owned()]), None);
+    }
+
+    #[rstest]
+    #[case("driver failed programming external connectivity: Bind for 127.0.0.1:80 failed: port is already allocated", "Port")]
+    #[case("write /var/lib/docker/x: no space left on device", "NoSpace")]
+    #[case(
+        "privileged mode is incompatible with user namespaces.  You must run the container in the host namespace",
+        "Privileged"
+    )]
+    #[case("something else", "Request")]
+    fn what_docker_refuses_is_told_apart(#[case] message: &str, #[case] variant: &str) {
+        let error = BollardError::DockerResponseServerError { status_code: 500, message: message.to_owned() };
+        assert!(format!("{:?}", DockerError::request("start it", error)).starts_with(variant));
+    }
+}

@@ -1,0 +1,213 @@
+//! Leases: how the processes of a run share clusters, and take one alone when they must.
+//!
+//! Everything lies in a directory per spec: locks of the kernel's (whose holder may be killed in any state
+//! without blocking anybody) and a record of the cluster once it serves. The first process to ask makes the
+//! cluster while it holds `making.lock`; those who waited for the lock find the record. A maker that was killed
+//! leaves the lock and no record, and the next one starts afresh. A maker that failed leaves its error, so that forty
+//! tests do not wait out forty boots to say the same.
+
+use std::{
+    fmt, fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use super::{Cluster, ClusterRecord, ClusterSpec, Provider, ProviderError, Run, lock, reaper, run::write_private};
+
+/// How one shares a cluster with the others of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// It stays in its namespace; others may run beside it.
+    Shared,
+    /// It disturbs the cluster (deletes CoreDNS's pod, say) and takes it alone.
+    Alone,
+}
+
+/// A claim on a cluster, held until this is dropped.
+#[derive(Debug)]
+pub struct Lease {
+    cluster: Arc<Cluster>,
+    directory: PathBuf,
+    _room: lock::Held,
+}
+
+/// Why there is no lease.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+pub enum LeaseError {
+    /// The provider made no cluster, or lost one.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Provider(Failed),
+    /// It made none for an earlier test of the run either.
+    #[error("an earlier test of this run asked for the same cluster, and it could not be made:\n{report}")]
+    #[diagnostic(code(k3s_arc::lease::failed_before))]
+    FailedBefore {
+        /// The error, as that test reported it.
+        report: String,
+    },
+    /// The directory of the lease is of no use.
+    #[error("the lease's directory {} could not be used", .path.display())]
+    #[diagnostic(code(k3s_arc::lease::directory), help("name another place in K3S_ARC_RUN_DIR"))]
+    Directory {
+        /// Which.
+        path: PathBuf,
+        /// What came back.
+        source: io::Error,
+    },
+}
+
+/// A provider's error.
+#[derive(Debug)]
+pub struct Failed(ProviderError);
+
+impl fmt::Display for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for Failed {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.source()
+    }
+}
+
+// A box of a diagnostic is not one itself, so it is passed on by hand.
+impl miette::Diagnostic for Failed {
+    fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        self.0.code()
+    }
+
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        self.0.help()
+    }
+}
+
+const RECORD: &str = "cluster.json";
+const FAILED: &str = "failed.txt";
+const KUBECONFIG: &str = "kubeconfig";
+
+impl Lease {
+    /// Takes a claim on the run's cluster of this spec, which is made if there is none.
+    ///
+    /// # Errors
+    /// [`LeaseError`].
+    pub async fn take(run: &Run, provider: &dyn Provider, spec: &ClusterSpec, access: Access) -> Result<Self, LeaseError> {
+        let directory = run.directory().join(reaper::CLUSTERS).join(spec.digest());
+        let unusable = |source| LeaseError::Directory { path: directory.clone(), source };
+        fs::create_dir_all(&directory).map_err(unusable)?;
+        let room = Self::enter(&directory, access).await.map_err(unusable)?;
+        let cluster = Self::find_or_make(run, provider, spec, &directory).await?;
+        Ok(Self { cluster: Arc::new(cluster), directory, _room: room })
+    }
+
+    /// The cluster.
+    pub fn cluster(&self) -> Arc<Cluster> {
+        self.cluster.clone()
+    }
+
+    /// Where the users of this cluster keep what they share about it.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// A room with a turnstile: whoever wants it alone blocks those behind him, or he would wait for ever.
+    async fn enter(directory: &Path, access: Access) -> io::Result<lock::Held> {
+        let _turn = lock::exclusive(&directory.join("turn.lock"), "a test before this one wants the cluster alone").await?;
+        let room = directory.join("room.lock");
+        match access {
+            Access::Shared => lock::shared(&room, "another test has the cluster alone").await,
+            Access::Alone => lock::exclusive(&room, "other tests use the cluster, and this one needs it alone").await,
+        }
+    }
+
+    async fn find_or_make(
+        run: &Run,
+        provider: &dyn Provider,
+        spec: &ClusterSpec,
+        directory: &Path,
+    ) -> Result<Cluster, LeaseError> {
+        let unusable = |source| LeaseError::Directory { path: directory.to_owned(), source };
+        let failed = |error| LeaseError::Provider(Failed(error));
+        let kubeconfig = directory.join(KUBECONFIG);
+        let making = directory.join("making.lock");
+        let _making = lock::exclusive(&making, "another test of this run is starting K3s").await.map_err(unusable)?;
+
+        if let Ok(report) = fs::read_to_string(directory.join(FAILED)) {
+            return Err(LeaseError::FailedBefore { report });
+        }
+        let record_path = directory.join(RECORD);
+        let record: Option<ClusterRecord> = fs::read(&record_path).ok().and_then(|record| serde_json::from_slice(&record).ok());
+        if let Some(record) = record {
+            return provider.attach(&record, &kubeconfig).await.map_err(failed);
+        }
+        let made = match provider.make(run, spec, &kubeconfig).await {
+            Ok(record) => provider.attach(&record, &kubeconfig).await.map(|cluster| (record, cluster)),
+            Err(error) => Err(error),
+        };
+        match made {
+            Ok((record, cluster)) => {
+                let json = serde_json::to_vec(&record).map_err(io::Error::from).map_err(unusable)?;
+                write_private(&record_path, &json).map_err(unusable)?;
+                if !reaper::is_to_go(run.directory(), run.keep()) {
+                    announce(&record);
+                }
+                Ok(cluster)
+            }
+            Err(error) => {
+                fs::write(directory.join(FAILED), crate::report_of(&*error)).map_err(unusable)?;
+                // What the attempt left would only be in the way; that it cannot be removed is not the error to report.
+                if let Err(left) = provider.discard(run, spec).await {
+                    tracing::debug!("left for the reaper: {}", crate::chain(&*left));
+                }
+                Err(failed(error))
+            }
+        }
+    }
+
+    /// Notes that something failed on the cluster, and says how to reach it if it is kept for that.
+    pub(crate) fn failed(&self, run: &Run) {
+        run.mark_failed();
+        let record = fs::read(self.directory.join(RECORD)).ok().and_then(|record| serde_json::from_slice(&record).ok());
+        if let Some(record) = record
+            && !reaper::is_to_go(run.directory(), run.keep())
+        {
+            announce(&record);
+        }
+    }
+}
+
+fn announce(record: &ClusterRecord) {
+    tracing::warn!("the cluster is kept (K3S_ARC_KEEP); reach it, and remove it, with\n  {}", record.commands.join("\n  "));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn one_who_wants_the_room_alone_is_not_overtaken() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().to_owned();
+        let inside = Lease::enter(&path, Access::Shared).await.unwrap();
+        let beside = Lease::enter(&path, Access::Shared).await.unwrap();
+        drop(beside);
+        let enter = |access| {
+            let path = path.clone();
+            tokio::spawn(async move { Lease::enter(&path, access).await })
+        };
+        let mut alone = enter(Access::Alone);
+        // He has taken the turn once nobody else can.
+        while lock::try_exclusive(&path.join("turn.lock")).unwrap().is_some() {
+            tokio::task::yield_now().await;
+        }
+        let late = enter(Access::Shared);
+        tokio::task::yield_now().await;
+        assert!(!alone.is_finished() && !late.is_finished());
+        drop(inside);
+        let alone = (&mut alone).await.unwrap().unwrap();
+        assert!(!late.is_finished());
+        drop(alone);
+        late.await.unwrap().unwrap();
+    }
+}

@@ -1,0 +1,119 @@
+//! Clusters: what is asked for, who makes it, what it can do, and how a test run shares it.
+
+pub mod docker;
+mod k3s;
+mod lease;
+mod lock;
+mod node;
+mod process;
+mod provider;
+mod reaper;
+mod run;
+mod spec;
+
+use std::{
+    collections::BTreeSet,
+    fmt::{self, Debug},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use kube::Client;
+
+pub(crate) use self::{docker::archives_in, lock::exclusive, run::write_private};
+pub use self::{
+    k3s::{K3sImage, K3sImageError},
+    lease::{Access, Lease, LeaseError},
+    node::{NodeAccess, NodeError, NodeOutput},
+    provider::{ClusterRecord, DEFAULT_BOOT_TIMEOUT, Provider, ProviderError},
+    reaper::{CleanError, Found, find, take_over},
+    run::{Run, RunError},
+    spec::{ClusterSpec, Packaged},
+};
+
+/// Something a cluster can do and a check may need.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+pub enum Capability {
+    /// Commands can be run on the node itself ([`Cluster::node`]).
+    NodeExec,
+    /// Limits are enforced by a kernel's cgroups.
+    Cgroups,
+}
+
+/// A running cluster.
+pub struct Cluster {
+    provider: &'static str,
+    version: String,
+    kubeconfig: PathBuf,
+    standin_image: String,
+    client: Client,
+    capabilities: BTreeSet<Capability>,
+    node: Arc<dyn NodeAccess>,
+}
+
+impl Cluster {
+    /// A cluster that a provider found running.
+    pub(crate) fn new(
+        provider: &'static str,
+        record: &ClusterRecord,
+        kubeconfig: &Path,
+        client: Client,
+        node: Arc<dyn NodeAccess>,
+    ) -> Self {
+        Self {
+            provider,
+            version: record.version.clone(),
+            kubeconfig: kubeconfig.to_owned(),
+            standin_image: record.standin_image.clone(),
+            client,
+            capabilities: record.capabilities.clone(),
+            node,
+        }
+    }
+
+    /// The name of the provider that made it: `docker`, ...
+    pub fn provider(&self) -> &'static str {
+        self.provider
+    }
+
+    /// The version its API server reports, such as `v1.34.1+k3s1`.
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// A kubeconfig with full rights on it, readable by this user alone.
+    pub fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
+    }
+
+    /// A client of its API.
+    pub fn client(&self) -> Client {
+        self.client.clone()
+    }
+
+    /// The stand-in's image, there without a pull: what probes run, and Arc where Microsoft's images are not to be had.
+    pub fn standin_image(&self) -> &str {
+        &self.standin_image
+    }
+
+    /// Whether it can do this.
+    pub fn can(&self, capability: Capability) -> bool {
+        self.capabilities.contains(&capability)
+    }
+
+    /// The (first) server node itself, for commands and files that are not the API's to give.
+    pub fn node(&self) -> &dyn NodeAccess {
+        &*self.node
+    }
+}
+
+impl Debug for Cluster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cluster")
+            .field("provider", &self.provider)
+            .field("version", &self.version)
+            .field("kubeconfig", &self.kubeconfig)
+            .field("capabilities", &self.capabilities)
+            .finish_non_exhaustive()
+    }
+}

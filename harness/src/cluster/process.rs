@@ -1,0 +1,81 @@
+//! Which process this is, in a way that a reused process id cannot fake.
+
+use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System, UpdateKind};
+
+/// A process: its id, and when it started, in seconds since the Unix epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Process {
+    pub(crate) pid: u32,
+    pub(crate) started: u64,
+}
+
+impl Process {
+    /// This process.
+    pub(crate) fn current() -> Self {
+        let pid = std::process::id();
+        Self { pid, started: started(pid).unwrap_or_default() }
+    }
+
+    /// The nearest ancestor whose program's name contains `name`.
+    pub(crate) fn ancestor(name: &str) -> Option<Self> {
+        let system = refreshed(ProcessesToUpdate::All, ProcessRefreshKind::nothing())?;
+        let mut process = system.process(Pid::from_u32(std::process::id()))?;
+        loop {
+            process = system.process(process.parent()?)?;
+            if process.name().to_string_lossy().contains(name) {
+                return Some(Self { pid: process.pid().as_u32(), started: process.start_time() });
+            }
+        }
+    }
+
+    /// Whether it still runs.
+    pub(crate) fn runs(self) -> bool {
+        started(self.pid) == Some(self.started)
+    }
+}
+
+/// When a process started, if it runs; one that ended and waits to be reaped does not.
+fn started(pid: u32) -> Option<u64> {
+    let pid = Pid::from_u32(pid);
+    let system = refreshed(ProcessesToUpdate::Some(&[pid]), ProcessRefreshKind::nothing())?;
+    let process = system.process(pid)?;
+    (process.status() != sysinfo::ProcessStatus::Zombie).then(|| process.start_time())
+}
+
+/// The id of the user that this process runs as, where the system tells.
+pub(crate) fn user() -> Option<u32> {
+    let pid = Pid::from_u32(std::process::id());
+    let system = refreshed(ProcessesToUpdate::Some(&[pid]), ProcessRefreshKind::nothing().with_user(UpdateKind::Always))?;
+    let process = system.process(pid)?;
+    process.effective_user_id().or(process.user_id()).map(|user| **user)
+}
+
+/// What the system tells of processes; nothing on systems that sysinfo does not know.
+fn refreshed(processes: ProcessesToUpdate<'_>, what: ProcessRefreshKind) -> Option<System> {
+    let mut system = System::new().ok()?;
+    system.refresh_processes_specifics(processes, false, what);
+    Some(system)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_runs_and_one_that_ended_does_not() {
+        let this = Process::current();
+        assert!(this.runs());
+        assert!(!Process { started: this.started + 1, ..this }.runs(), "another start time is another process");
+
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap()).arg("--help").spawn().unwrap();
+        let process = Process { pid: child.id(), started: started(child.id()).unwrap_or(this.started) };
+        child.wait().unwrap();
+        assert!(!process.runs());
+    }
+
+    #[test]
+    fn the_user_is_the_owner_of_what_is_made() {
+        use std::os::unix::fs::MetadataExt;
+        assert_eq!(tempfile::tempdir().unwrap().path().metadata().unwrap().uid(), user().unwrap());
+    }
+}

@@ -1,0 +1,50 @@
+//! What a provider is: one who makes clusters, finds those made by other processes of the run, and removes them.
+
+use std::{collections::BTreeSet, fmt::Debug, path::Path, time::Duration};
+
+use futures::future::BoxFuture;
+
+use super::{Capability, Cluster, ClusterSpec, Run};
+
+/// From the start of K3s to served, when nothing else is asked for. Cold boots take 15 to 40 s on two cores; the rest is
+/// for slow disks and for the pulls of CoreDNS and local-path.
+pub const DEFAULT_BOOT_TIMEOUT: Duration = Duration::from_secs(180);
+
+/// What one process tells the others of a run about a cluster it made.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct ClusterRecord {
+    /// The version its API server reports.
+    pub version: String,
+    /// The stand-in's image, as pods name it.
+    pub standin_image: String,
+    /// What it can do.
+    pub capabilities: BTreeSet<Capability>,
+    /// What the provider finds it by: a container's id, a VM's name.
+    pub handle: String,
+    /// How a person reaches it, and removes it, once it is kept: shell commands.
+    pub commands: Vec<String>,
+}
+
+/// Why a provider could not do what was asked; it carries its help with it.
+pub type ProviderError = Box<dyn miette::Diagnostic + Send + Sync>;
+
+/// Makes and destroys clusters.
+pub trait Provider: Debug + Send + Sync {
+    /// Its name: `docker`, ...
+    fn name(&self) -> &'static str;
+
+    /// Makes a cluster and returns once it serves; its kubeconfig goes to `kubeconfig`. What an earlier attempt at
+    /// the same spec in the same run left half-made is removed first.
+    fn make<'a>(
+        &'a self,
+        run: &'a Run,
+        spec: &'a ClusterSpec,
+        kubeconfig: &'a Path,
+    ) -> BoxFuture<'a, Result<ClusterRecord, ProviderError>>;
+
+    /// Finds a cluster that this or another process made.
+    fn attach<'a>(&'a self, record: &'a ClusterRecord, kubeconfig: &'a Path) -> BoxFuture<'a, Result<Cluster, ProviderError>>;
+
+    /// Removes what an attempt to make a cluster left.
+    fn discard<'a>(&'a self, run: &'a Run, spec: &'a ClusterSpec) -> BoxFuture<'a, Result<(), ProviderError>>;
+}

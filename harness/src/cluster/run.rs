@@ -1,0 +1,242 @@
+//! A run: all test processes of one `cargo nextest run`, or the one process of anything else.
+//!
+//! nextest gives every test a process, and nothing that a process holds is shared with the next. What the processes of
+//! a run share lives in the run's directory; the reaper, started by the first of them, removes all that the run
+//! made when its root process (nextest itself) is gone, whatever ended it.
+
+use std::{
+    fs, io,
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+};
+
+use super::{
+    lock,
+    process::{self, Process},
+    reaper,
+};
+use crate::config::{Config, Keep};
+
+/// The label that names the run which made a thing.
+pub(crate) const RUN_LABEL: &str = "k3s-arc.run";
+/// The label that names the run's root process, as `<pid>@<start time>`.
+pub(crate) const OWNER_LABEL: &str = "k3s-arc.owner";
+/// The label that names the spec a thing was made for, by digest.
+pub(crate) const SPEC_LABEL: &str = "k3s-arc.spec";
+
+/// Why a run's directory or reaper could not be had.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+pub enum RunError {
+    /// The directory could not be made or read.
+    #[error("the run's directory {} could not be {attempted}", .path.display())]
+    #[diagnostic(code(k3s_arc::run), help("name another place in K3S_ARC_RUN_DIR"))]
+    Directory {
+        /// Which.
+        path: PathBuf,
+        /// What was attempted.
+        attempted: &'static str,
+        /// What came back.
+        source: io::Error,
+    },
+    /// The directory is somebody else's, or open to others.
+    #[error("the run's directory {} is {problem}", .path.display())]
+    #[diagnostic(code(k3s_arc::run), help("kubeconfigs are kept there: remove it, or name another place in K3S_ARC_RUN_DIR"))]
+    Unsafe {
+        /// Which.
+        path: PathBuf,
+        /// `a symbolic link`, ...
+        problem: &'static str,
+    },
+    /// The reaper did not start.
+    #[error("the process that removes what this run makes did not start")]
+    #[diagnostic(
+        code(k3s_arc::run::reaper),
+        help("the program's main function must call k3s_arc_harness::take_over() first (k3s_arc_harness::suite::main does)")
+    )]
+    Reaper {
+        /// What came back.
+        source: io::Error,
+    },
+}
+
+/// A run, joined.
+#[derive(Debug)]
+pub struct Run {
+    record: Record,
+    directory: PathBuf,
+}
+
+/// What the run's directory says of it.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Record {
+    pub(crate) id: String,
+    pub(crate) root: Process,
+    pub(crate) keep: Keep,
+}
+
+impl Run {
+    /// Joins the run that this process belongs to; the first one to join makes it and starts its reaper.
+    ///
+    /// # Errors
+    /// [`RunError`].
+    pub fn join(config: &Config) -> Result<Self, RunError> {
+        let record = match std::env::var("NEXTEST_RUN_ID") {
+            Ok(id) => Record {
+                id,
+                // A wrapper script may stand between nextest and the test; were there no nextest at all, the test is alone.
+                root: Process::ancestor("nextest").unwrap_or_else(Process::current),
+                keep: config.keep,
+            },
+            Err(_) => {
+                let root = Process::current();
+                Record { id: format!("{:x}-{:x}", root.started, root.pid), root, keep: config.keep }
+            }
+        };
+        let base = base(config);
+        private_directory(&base)?;
+        let directory = base.join(&record.id);
+        private_directory(&directory)?;
+        let run = Self { record, directory };
+        run.ensure_reaper()?;
+        Ok(run)
+    }
+
+    /// The run's id: nextest's, or one of this process.
+    pub fn id(&self) -> &str {
+        &self.record.id
+    }
+
+    /// Whether the run is this process alone, and not one of nextest's.
+    pub(crate) fn is_of_this_process(&self) -> bool {
+        self.record.root == Process::current()
+    }
+
+    /// Where the run's processes keep what they share.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Whether what the run made outlives it.
+    pub(crate) fn keep(&self) -> Keep {
+        self.record.keep
+    }
+
+    /// The labels of everything the run makes for a spec.
+    pub(crate) fn labels(&self, spec_digest: &str) -> [(String, String); 3] {
+        let owner = format!("{}@{}", self.record.root.pid, self.record.root.started);
+        [
+            (RUN_LABEL.to_owned(), self.record.id.clone()),
+            (OWNER_LABEL.to_owned(), owner),
+            (SPEC_LABEL.to_owned(), spec_digest.to_owned()),
+        ]
+    }
+
+    /// Notes that something failed, so that `K3S_ARC_KEEP=failed` keeps the clusters.
+    pub(crate) fn mark_failed(&self) {
+        // Without the mark the run is cleaned up, which is the lesser surprise.
+        let _ = fs::write(self.directory.join(reaper::FAILED), "");
+    }
+
+    /// Removes what the run made, now and in this process, unless it is to be kept. For a run of one process,
+    /// at its orderly end; the reaper then finds nothing to do.
+    pub async fn finish(&self) {
+        if reaper::is_to_go(&self.directory, self.record.keep)
+            && let Err(error) = reaper::clean(&self.directory, &self.record.id).await
+        {
+            tracing::warn!("left for the reaper: {}", crate::chain(&error));
+        }
+    }
+
+    fn ensure_reaper(&self) -> Result<(), RunError> {
+        let at = |attempted| {
+            let path = self.directory.clone();
+            move |source| RunError::Directory { path, attempted, source }
+        };
+        let starting = self.directory.join("starting.lock");
+        // Held for as long as it takes to start a process; whoever waits here waits milliseconds.
+        let file = fs::File::create(&starting).map_err(at("written to"))?;
+        file.lock().map_err(at("locked"))?;
+        let reaper_is_there = lock::try_exclusive(&self.directory.join(reaper::LOCK)).map_err(at("locked"))?.is_none();
+        if reaper_is_there {
+            return Ok(());
+        }
+        let record = serde_json::to_vec(&self.record).map_err(io::Error::from).map_err(at("written to"))?;
+        fs::write(self.directory.join(reaper::RECORD), record).map_err(at("written to"))?;
+        reaper::start(&self.directory).map_err(|source| RunError::Reaper { source })
+    }
+}
+
+/// Where all runs of this user keep their state.
+pub(crate) fn base(config: &Config) -> PathBuf {
+    config
+        .run_dir
+        .clone()
+        .unwrap_or_else(|| std::env::temp_dir().join(format!("k3s-arc-{}", process::user().unwrap_or_default())))
+}
+
+/// Makes a directory that only this user can look into, or proves that the one there is such.
+fn private_directory(path: &Path) -> Result<(), RunError> {
+    let failed = |attempted| {
+        let path = path.to_owned();
+        move |source| RunError::Directory { path, attempted, source }
+    };
+    match fs::DirBuilder::new().mode(0o700).create(path) {
+        Ok(()) => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(failed("made")(error)),
+    }
+    let metadata = fs::symlink_metadata(path).map_err(failed("looked at"))?;
+    let problem = if metadata.is_symlink() {
+        "a symbolic link"
+    } else if !metadata.is_dir() {
+        "not a directory"
+    } else if process::user().is_some_and(|user| metadata.uid() != user) {
+        "another user's"
+    } else if metadata.mode() & 0o077 != 0 {
+        "open to other users"
+    } else {
+        return Ok(());
+    };
+    Err(RunError::Unsafe { path: path.to_owned(), problem })
+}
+
+/// Writes a file that only this user can read, at once and whole.
+pub(crate) fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
+    let partial = path.with_extension("partial");
+    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&partial)?;
+    io::Write::write_all(&mut file, content)?;
+    fs::rename(partial, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+
+    #[test]
+    fn a_directory_that_others_could_read_or_redirect_is_refused() {
+        let parent = tempfile::tempdir().unwrap();
+        let directory = parent.path().join("run");
+        private_directory(&directory).unwrap();
+        assert_eq!(fs::metadata(&directory).unwrap().permissions().mode() & 0o777, 0o700);
+        private_directory(&directory).unwrap();
+
+        let link = parent.path().join("link");
+        symlink(&directory, &link).unwrap();
+        assert!(matches!(private_directory(&link), Err(RunError::Unsafe { problem: "a symbolic link", .. })));
+
+        fs::set_permissions(&directory, fs::Permissions::from_mode(0o755)).unwrap();
+        assert!(matches!(private_directory(&directory), Err(RunError::Unsafe { problem: "open to other users", .. })));
+    }
+
+    #[test]
+    fn a_private_file_is_the_users_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("kubeconfig");
+        write_private(&path, b"secret").unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::read(&path).unwrap(), b"secret");
+        assert!(!path.with_extension("partial").exists());
+    }
+}

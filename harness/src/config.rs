@@ -1,0 +1,203 @@
+//! Configuration: `K3S_ARC_*` environment variables, and the command line's flags of the same names. Nothing else.
+
+use std::{ffi::OsString, path::PathBuf, str::FromStr, time::Duration};
+
+use crate::cluster::{K3sImage, K3sImageError};
+
+/// What a run was asked for, by environment or flags.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// `K3S_ARC_PROVIDER`: who makes the cluster.
+    pub provider: ProviderChoice,
+    /// `K3S_ARC_K3S`: which K3s, as a version or as a whole image reference.
+    pub k3s: K3sImage,
+    /// `K3S_ARC_KEEP`: whether the cluster outlives the run.
+    pub keep: Keep,
+    /// `K3S_ARC_IMAGES_DIR`: a directory of image archives (docker-save or OCI layout) to import into the node.
+    pub images_dir: Option<PathBuf>,
+    /// `K3S_ARC_TEST_ENV`: the `.test.env` to launch with, in place of the tree's own.
+    pub test_env: Option<PathBuf>,
+    /// `K3S_ARC_LAUNCHER_DIR`: a launcher tree to deploy in place of the built-in one.
+    pub launcher_dir: Option<PathBuf>,
+    /// `K3S_ARC_LAUNCHER_IMAGE`: who plays the launcher.
+    pub launcher_image: LauncherImage,
+    /// `K3S_ARC_STANDIN_IMAGE`: a published image of the stand-in, in place of the one built in.
+    pub standin_image: Option<String>,
+    /// `K3S_ARC_BOOT_TIMEOUT`: seconds from the start of K3s to served.
+    pub boot_timeout: Duration,
+    /// `K3S_ARC_RUN_DIR`: where runs keep their state and locks.
+    pub run_dir: Option<PathBuf>,
+}
+
+/// Who makes the cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProviderChoice {
+    /// The best there is on this host; so far that is always Docker.
+    Auto,
+    /// K3s in a Docker container.
+    Docker,
+}
+
+/// Whether a cluster outlives the run that made it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Keep {
+    /// It never does.
+    Never,
+    /// It does if a test or check failed on it.
+    Failed,
+    /// It always does.
+    Always,
+}
+
+/// Who plays the launcher.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LauncherImage {
+    /// The stand-in: no credentials and no pulls of 2.5 GB, and Microsoft's logic left out.
+    Standin,
+    /// The image that the tree itself names: Microsoft's, with the user's credentials.
+    Tree,
+}
+
+/// A configuration value that means nothing.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+pub enum ConfigError {
+    /// A value outside the few there are.
+    #[error("{name}={value}: expected {expected}")]
+    #[diagnostic(code(k3s_arc::config), help("unset {name} for the default, {default}"))]
+    Value {
+        /// The variable.
+        name: &'static str,
+        /// What it holds.
+        value: String,
+        /// What it may hold.
+        expected: &'static str,
+        /// What holds when it is unset.
+        default: &'static str,
+    },
+    /// `K3S_ARC_K3S` names no K3s.
+    #[error("K3S_ARC_K3S names no K3s")]
+    #[diagnostic(code(k3s_arc::config))]
+    K3s(
+        #[source]
+        #[diagnostic_source]
+        K3sImageError,
+    ),
+    /// A directory or file that is not there.
+    #[error("{name}={}: there is no such {kind}", .path.display())]
+    #[diagnostic(code(k3s_arc::config), help("give the path of an existing {kind}, or unset {name}"))]
+    Missing {
+        /// The variable.
+        name: &'static str,
+        /// The path it holds.
+        path: PathBuf,
+        /// `directory` or `file`.
+        kind: &'static str,
+    },
+}
+
+/// The longest boot deadline accepted, in seconds: an hour is a typing error, not a slow host.
+const LONGEST_BOOT: u64 = 3600;
+
+impl Config {
+    /// Reads the environment.
+    ///
+    /// # Errors
+    /// The first value that means nothing.
+    pub fn from_env() -> Result<Self, ConfigError> {
+        Self::read(|name| std::env::var_os(name))
+    }
+
+    /// Reads from `lookup`, which gives the value of a `K3S_ARC_*` name; empty values count as unset.
+    ///
+    /// # Errors
+    /// The first value that means nothing.
+    pub fn read(lookup: impl Fn(&str) -> Option<OsString>) -> Result<Self, ConfigError> {
+        let value = |name: &str| lookup(name).filter(|value| !value.is_empty());
+        let text = |name: &str| value(name).map(|value| value.to_string_lossy().into_owned());
+        let choice = |name, choices: &[&'static str], expected, default: usize| match text(name) {
+            None => Ok(default),
+            Some(value) => match choices.iter().position(|choice| *choice == value) {
+                Some(index) => Ok(index),
+                None => Err(ConfigError::Value { name, value, expected, default: choices[default] }),
+            },
+        };
+        let path = |name, kind: &'static str| match value(name).map(PathBuf::from) {
+            Some(path) if (kind == "directory" && path.is_dir()) || (kind == "file" && path.is_file()) => Ok(Some(path)),
+            Some(path) => Err(ConfigError::Missing { name, path, kind }),
+            None => Ok(None),
+        };
+        let provider = choice("K3S_ARC_PROVIDER", &["auto", "docker"], "`auto` or `docker`", 0)?;
+        let keep = choice("K3S_ARC_KEEP", &["never", "failed", "always"], "`never`, `failed` or `always`", 0)?;
+        let launcher_image = choice("K3S_ARC_LAUNCHER_IMAGE", &["standin", "tree"], "`standin` or `tree`", 0)?;
+        let boot_timeout = match text("K3S_ARC_BOOT_TIMEOUT") {
+            None => crate::cluster::DEFAULT_BOOT_TIMEOUT,
+            Some(value) => match value.parse() {
+                Ok(seconds @ 1..=LONGEST_BOOT) => Duration::from_secs(seconds),
+                _ => {
+                    let expected = "whole seconds from 1 to 3600";
+                    return Err(ConfigError::Value { name: "K3S_ARC_BOOT_TIMEOUT", value, expected, default: "180" });
+                }
+            },
+        };
+        Ok(Self {
+            provider: [ProviderChoice::Auto, ProviderChoice::Docker][provider],
+            k3s: match text("K3S_ARC_K3S") {
+                None => K3sImage::default(),
+                Some(value) => K3sImage::from_str(&value).map_err(ConfigError::K3s)?,
+            },
+            keep: [Keep::Never, Keep::Failed, Keep::Always][keep],
+            images_dir: path("K3S_ARC_IMAGES_DIR", "directory")?,
+            test_env: path("K3S_ARC_TEST_ENV", "file")?,
+            launcher_dir: path("K3S_ARC_LAUNCHER_DIR", "directory")?,
+            launcher_image: [LauncherImage::Standin, LauncherImage::Tree][launcher_image],
+            standin_image: text("K3S_ARC_STANDIN_IMAGE"),
+            boot_timeout,
+            run_dir: value("K3S_ARC_RUN_DIR").map(PathBuf::from),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    fn read(name: &'static str, value: &'static str) -> Result<Config, ConfigError> {
+        Config::read(|asked| (asked == name).then(|| value.into()))
+    }
+
+    #[test]
+    fn nothing_set_gives_the_documented_defaults() {
+        let config = Config::read(|_| None).unwrap();
+        assert_eq!(config.provider, ProviderChoice::Auto);
+        assert_eq!(config.keep, Keep::Never);
+        assert_eq!(config.launcher_image, LauncherImage::Standin);
+        assert_eq!(config.k3s, K3sImage::default());
+        assert_eq!(config.boot_timeout, Duration::from_secs(180));
+    }
+
+    #[test]
+    fn an_empty_value_counts_as_unset() {
+        assert_eq!(read("K3S_ARC_KEEP", "").unwrap().keep, Keep::Never);
+    }
+
+    #[rstest]
+    #[case::provider("K3S_ARC_PROVIDER", "vagrant", "K3S_ARC_PROVIDER=vagrant: expected `auto` or `docker`")]
+    #[case::keep("K3S_ARC_KEEP", "yes", "K3S_ARC_KEEP=yes: expected `never`, `failed` or `always`")]
+    #[case::timeout("K3S_ARC_BOOT_TIMEOUT", "0", "K3S_ARC_BOOT_TIMEOUT=0: expected whole seconds from 1 to 3600")]
+    #[case::directory(
+        "K3S_ARC_IMAGES_DIR",
+        "/no/such/directory",
+        "K3S_ARC_IMAGES_DIR=/no/such/directory: there is no such directory"
+    )]
+    #[case::file("K3S_ARC_TEST_ENV", "/", "K3S_ARC_TEST_ENV=/: there is no such file")]
+    fn a_value_that_means_nothing_is_refused_by_name(
+        #[case] name: &'static str,
+        #[case] value: &'static str,
+        #[case] message: &str,
+    ) {
+        assert_eq!(read(name, value).unwrap_err().to_string(), message);
+    }
+}
