@@ -1,0 +1,270 @@
+//! Fixtures: a cluster leased, Arc data services launched on it once, a namespace per check; teardown built in.
+
+use std::{
+    fs, io,
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+};
+
+use kube::Api;
+
+use crate::{
+    check::{Access, Check, Context, Evidence, Failure},
+    cluster::{ClusterSpec, Lease, LeaseError, Provider, Run, RunError, archives_in, docker::Docker, exclusive, write_private},
+    config::{Config, ConfigError},
+    diagnosis,
+    image::{Standin, StandinError},
+    launcher::{Launch, LaunchError, LaunchOptions, Outcome, OverlayError},
+    namespace::{Namespace, NamespaceError},
+};
+
+/// What a case of the suite runs on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    /// A real K3s, made by the provider that the configuration chooses.
+    K3s,
+}
+
+/// Why a check was not passed: it failed, or there was nothing to ask it of.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+pub enum FixtureError {
+    /// The configuration means nothing.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Config(#[from] ConfigError),
+    /// `K3S_ARC_IMAGES_DIR` could not be read.
+    #[error("the directory of image archives {} could not be read", .path.display())]
+    #[diagnostic(code(k3s_arc::config), help("K3S_ARC_IMAGES_DIR names it"))]
+    ImagesDir {
+        /// Which.
+        path: PathBuf,
+        /// What came back.
+        source: io::Error,
+    },
+    /// There is no stand-in.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Standin(#[from] StandinError),
+    /// The run has no directory or no reaper.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Run(#[from] RunError),
+    /// There is no cluster.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Lease(#[from] LeaseError),
+    /// Arc was not launched.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Launch(#[from] LaunchError),
+    /// The launch failed for an earlier test of the run.
+    #[error("an earlier test of this run launched Arc data services, and that failed:\n{report}")]
+    #[diagnostic(code(k3s_arc::fixture::launch_failed_before))]
+    LaunchFailedBefore {
+        /// The error, as that test reported it.
+        report: String,
+    },
+    /// What the tests of a run share about the launch could not be read or written.
+    #[error("what this run's tests share in {} could not be used", .path.display())]
+    #[diagnostic(code(k3s_arc::fixture::shared), help("name another place in K3S_ARC_RUN_DIR"))]
+    Shared {
+        /// Where.
+        path: PathBuf,
+        /// What came back.
+        source: io::Error,
+    },
+    /// There is no namespace for the check.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Namespace(#[from] NamespaceError),
+    /// The check needs what the cluster cannot do.
+    #[error("{check} needs {needs:?}, which a cluster by provider {provider} cannot do")]
+    #[diagnostic(code(k3s_arc::check::not_applicable))]
+    NotApplicable {
+        /// The check.
+        check: String,
+        /// What it needs.
+        needs: Vec<crate::cluster::Capability>,
+        /// Who made the cluster.
+        provider: &'static str,
+    },
+    /// The check failed.
+    #[error("{check}: {question}\n{failure}")]
+    #[diagnostic(code(k3s_arc::check::failed))]
+    Failed {
+        /// The check.
+        check: String,
+        /// What it asks.
+        question: &'static str,
+        /// What it found.
+        failure: Box<Failure>,
+    },
+}
+
+impl FixtureError {
+    /// Whether what the user gave is the cause: a configuration, a launcher tree, a `.test.env`.
+    pub fn is_input(&self) -> bool {
+        match self {
+            Self::Config(_) | Self::ImagesDir { .. } => true,
+            Self::Launch(LaunchError::Overlay(error)) => !matches!(error, OverlayError::NoRenderer { .. }),
+            _ => false,
+        }
+    }
+}
+
+/// What a test returns.
+pub type Verdict = Result<(), FixtureError>;
+
+impl Target {
+    /// Asks a check of the run's cluster on this target: leases it, launches Arc if the check is about it, gives
+    /// the check a namespace, and prints the evidence.
+    ///
+    /// # Errors
+    /// [`FixtureError`].
+    pub async fn ask(self, check: &Check) -> Verdict {
+        match self {
+            Self::K3s => {
+                let fixture = Fixture::new(Config::from_env()?, check.access).await?;
+                let evidence = fixture.ask(check).await?;
+                tracing::info!("{}: {}\n{evidence}", check.id(), check.question);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// The run that this process takes part in.
+static RUN: OnceLock<Run> = OnceLock::new();
+
+/// A leased cluster, to ask checks of.
+#[derive(Debug)]
+pub struct Fixture {
+    run: &'static Run,
+    lease: Lease,
+    config: Config,
+}
+
+impl Fixture {
+    /// Leases the cluster that the configuration asks for; the first in the run to do so makes it.
+    ///
+    /// # Errors
+    /// [`FixtureError`].
+    pub async fn new(config: Config, access: Access) -> Result<Self, FixtureError> {
+        let spec = ClusterSpec::new(config.k3s.clone());
+        Self::with_spec(config, spec, access).await
+    }
+
+    /// Leases a cluster of this spec, with the configuration's image archives on it.
+    ///
+    /// # Errors
+    /// [`FixtureError`].
+    pub async fn with_spec(config: Config, mut spec: ClusterSpec, access: Access) -> Result<Self, FixtureError> {
+        let standin = Standin::new(config.standin_image.as_deref())?;
+        if let Some(path) = &config.images_dir {
+            let archives = archives_in(path).map_err(|source| FixtureError::ImagesDir { path: path.clone(), source })?;
+            spec = archives.into_iter().fold(spec, ClusterSpec::image_archive);
+        }
+        let run = match RUN.get() {
+            Some(run) => run,
+            None => {
+                let joined = Run::join(&config)?;
+                RUN.get_or_init(|| joined)
+            }
+        };
+        let provider: Arc<dyn Provider> = Arc::new(Docker::new(standin, config.boot_timeout));
+        let lease = Lease::take(run, &*provider, &spec, access).await?;
+        Ok(Self { run, lease, config })
+    }
+
+    /// The cluster.
+    pub fn cluster(&self) -> Arc<crate::cluster::Cluster> {
+        self.lease.cluster()
+    }
+
+    /// The launch that put Arc on this cluster, and left it there for the checks. The first in the run to ask for it
+    /// launches; the others wait.
+    ///
+    /// # Errors
+    /// [`FixtureError`].
+    pub async fn launched(&self) -> Result<Outcome, FixtureError> {
+        let directory = self.lease.directory();
+        let shared = |source| FixtureError::Shared { path: directory.to_owned(), source };
+        let (record, failed) = (directory.join("launch.json"), directory.join("launch-failed.txt"));
+        let reason = "another test of this run is launching Arc data services";
+        let _launching = exclusive(&directory.join("launching.lock"), reason).await.map_err(shared)?;
+
+        if let Ok(report) = fs::read_to_string(&failed) {
+            return Err(FixtureError::LaunchFailedBefore { report });
+        }
+        let known: Option<Outcome> = fs::read(&record).ok().and_then(|json| serde_json::from_slice(&json).ok());
+        // A launcher that failed would fail again; one whose deployment was cleaned up has to run anew.
+        if let Some(outcome) = known
+            && (outcome.exit_code != 0 || self.is_there(&outcome).await)
+        {
+            return Ok(outcome);
+        }
+        match self.launch().await {
+            Ok(outcome) => {
+                let json = serde_json::to_vec(&outcome).map_err(io::Error::from).map_err(shared)?;
+                write_private(&record, &json).map_err(shared)?;
+                Ok(outcome)
+            }
+            Err(error) => {
+                self.lease.failed(self.run);
+                write_private(&failed, crate::report_of(&error).as_bytes()).map_err(shared)?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Whether what a launch deployed has not been cleaned up since.
+    async fn is_there(&self, outcome: &Outcome) -> bool {
+        let namespaces: Api<k8s_openapi::api::core::v1::Namespace> = Api::all(self.lease.cluster().client());
+        matches!(namespaces.get_opt(&outcome.namespace).await, Ok(Some(found)) if found.metadata.deletion_timestamp.is_none())
+    }
+
+    async fn launch(&self) -> Result<Outcome, FixtureError> {
+        let cluster = self.lease.cluster();
+        tracing::info!("launching Arc data services");
+        // What the launcher deployed must outlive it: the checks look at it.
+        let options = LaunchOptions::from_config(&self.config).with("SKIP_POSTCLEAN", "1");
+        let launch = Launch::prepare(&cluster, &options).await?;
+        for warning in launch.warnings() {
+            tracing::warn!("{warning}");
+        }
+        let launched = launch.run(|line| tracing::info!("launcher: {line}")).await;
+        if launched.is_err() {
+            for diagnosis in diagnosis::of_namespace(cluster.client(), launch.namespace()).await {
+                tracing::warn!("{diagnosis}");
+            }
+        }
+        Ok(launched?)
+    }
+
+    /// Asks one check, in a namespace of its own that is gone afterwards.
+    ///
+    /// # Errors
+    /// [`FixtureError`].
+    pub async fn ask(&self, check: &Check) -> Result<Evidence, FixtureError> {
+        let cluster = self.lease.cluster();
+        let lacking: Vec<_> = check.needs.iter().copied().filter(|need| !cluster.can(*need)).collect();
+        if !lacking.is_empty() {
+            return Err(FixtureError::NotApplicable { check: check.id(), needs: lacking, provider: cluster.provider() });
+        }
+        let launch = if check.on_arc { Some(self.launched().await?) } else { None };
+        let namespace = Namespace::create(&cluster, &check.id()).await?;
+        let context = Context::new(cluster, namespace, launch, LaunchOptions::from_config(&self.config));
+        let answer = context.ask(check).await;
+        answer.map_err(|failure| {
+            self.lease.failed(self.run);
+            FixtureError::Failed { check: check.id(), question: check.question, failure: Box::new(failure) }
+        })
+    }
+}
+
+/// Removes what this process's run made, if the run is this process's alone; at the orderly end of a program.
+pub async fn finish() {
+    if let Some(run) = RUN.get().filter(|run| run.is_of_this_process()) {
+        run.finish().await;
+    }
+}

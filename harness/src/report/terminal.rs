@@ -1,0 +1,114 @@
+//! The report as a person reads it: a table, then the evidence of what failed.
+
+use comfy_table::{Cell, CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
+
+use super::{Report, Verdict};
+
+/// Lines around and below the header alone: with one between rows, the table is twice as long as the terminal.
+const STYLE: TableStyle = TableStyle::new()
+    .top_border(LineStyle::none().fill('─').junction('─'))
+    .header_separator(LineStyle::none().fill('─').junction('─'))
+    .bottom_border(LineStyle::none().fill('─').junction('─'));
+
+/// The table of checks, the evidence (of failures, or of all checks), and the verdict in one line, `width` columns wide.
+pub fn render(report: &Report, width: u16, all_evidence: bool) -> String {
+    let mut table = Table::new();
+    table.load_style(STYLE).set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
+    table.set_header(["check", "question", "verdict", "seconds"]);
+    for line in &report.lines {
+        let verdict = match &line.verdict {
+            Verdict::Passed(_) => "passed",
+            Verdict::Failed(_) => "FAILED",
+            Verdict::NotApplicable(_) => "not applicable",
+            Verdict::NotAsked(_) => "NOT ASKED",
+        };
+        table.add_row([
+            Cell::new(format!("{}::{}", line.area.name(), line.check)),
+            Cell::new(line.question),
+            Cell::new(verdict),
+            Cell::new(format!("{:.1}", line.took.as_secs_f64())).set_alignment(CellAlignment::Right),
+        ]);
+    }
+    let mut text = table.trim_fmt() + "\n";
+    for line in &report.lines {
+        let told = match &line.verdict {
+            Verdict::Passed(evidence) if all_evidence => evidence.to_string(),
+            Verdict::Passed(_) => continue,
+            Verdict::Failed(failure) => failure.to_string(),
+            Verdict::NotApplicable(reason) | Verdict::NotAsked(reason) => reason.clone(),
+        };
+        text += &format!("\n{}::{}: {}\n{}\n", line.area.name(), line.check, line.question, told.trim_end());
+    }
+    text + "\n" + &summary(report) + "\n"
+}
+
+/// The verdict in one line; it never hides who played the launcher.
+fn summary(report: &Report) -> String {
+    let count = |wanted: fn(&Verdict) -> bool| report.lines.iter().filter(|line| wanted(&line.verdict)).count();
+    let passed = count(|verdict| matches!(verdict, Verdict::Passed(_)));
+    let not_applicable = count(|verdict| matches!(verdict, Verdict::NotApplicable(_)));
+    let failed = report.lines.len() - passed - not_applicable;
+    let arc = match &report.launcher {
+        Some((_, true)) => "Arc data services played by the stand-in".to_owned(),
+        Some((image, false)) => format!("Arc data services by {image}"),
+        None => "no Arc data services launched".to_owned(),
+    };
+    let applicable = if not_applicable > 0 { format!(", {not_applicable} not applicable") } else { String::new() };
+    format!(
+        "K3s {} ({}), {arc}: {passed} passed, {failed} failed{applicable}; {:.0} s",
+        report.k3s,
+        report.provider,
+        report.took.as_secs_f64()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{
+        check::{Area, Evidence, Failure},
+        report::Line,
+    };
+
+    fn report() -> Report {
+        let mut evidence = Evidence::new();
+        evidence.saw("answer", "NXDOMAIN").saw("Corefile", ".:53 {\n  errors\n}");
+        let failure = Failure::new("the node's name resolves to its address", "NXDOMAIN").with_evidence(evidence);
+        let line = |check, verdict, tenths: u64| Line {
+            area: Area::Dns,
+            check,
+            question: "Does a pod resolve it?",
+            verdict,
+            took: Duration::from_millis(tenths * 100),
+        };
+        Report {
+            k3s: "v1.34.1+k3s1".to_owned(),
+            provider: "docker",
+            launcher: Some(("docker.io/k3s-arc/standin:0".to_owned(), true)),
+            lines: vec![
+                line("cluster_ip", Verdict::Passed(Evidence::new()), 21),
+                line("node_names", Verdict::Failed(Box::new(failure)), 34),
+                line("node_shell", Verdict::NotApplicable("needs [NodeExec]".to_owned()), 0),
+            ],
+            took: Duration::from_secs(61),
+        }
+    }
+
+    #[test]
+    fn a_report_shows_every_check_and_the_evidence_of_what_failed() {
+        insta::assert_snapshot!(render(&report(), 100, false));
+    }
+
+    #[test]
+    fn a_check_that_was_not_asked_is_no_pass() {
+        let mut report = report();
+        assert!(!report.passed());
+        report.lines.remove(1);
+        assert!(report.passed(), "what does not apply is no failure");
+        report.lines[0].verdict = Verdict::NotAsked("the launch failed".to_owned());
+        assert!(!report.passed());
+        assert!(summary(&report).contains("0 passed, 1 failed, 1 not applicable"));
+    }
+}
