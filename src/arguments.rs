@@ -1,0 +1,132 @@
+//! The command line's arguments. Every option is a `K3S_ARC_*` variable too; the option wins.
+
+use std::ffi::OsString;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Do Azure Arc-enabled data services deploy and behave on this K3s?
+#[derive(Debug, Parser)]
+#[command(version, after_help = EXIT_CODES)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    #[command(flatten)]
+    pub(crate) options: Options,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 all checks passed, 1 a check failed, 2 bad usage or input,
+3 the environment lacks something, 130 interrupted (after clean-up)";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start K3s, launch Arc data services on it, ask every check, clean up
+    Validate(Validate),
+    /// List the runs that are still there: active ones, and those kept
+    List,
+    /// Remove everything that runs made
+    Down {
+        /// The runs, by id
+        #[arg(required_unless_present = "all")]
+        runs: Vec<String>,
+        /// Every run that is not active
+        #[arg(long)]
+        all: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Validate {
+    /// Ask only the checks whose `area::name` contains one of these texts
+    pub(crate) checks: Vec<String>,
+    /// Show the evidence of checks that passed too
+    #[arg(long)]
+    pub(crate) evidence: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Options of every command")]
+pub(crate) struct Options {
+    /// Who makes the cluster: auto or docker
+    #[arg(long, global = true, env = "K3S_ARC_PROVIDER", value_name = "PROVIDER")]
+    provider: Option<OsString>,
+    /// Which K3s: a version (v1.34.1+k3s1) or a whole image reference
+    #[arg(long, global = true, env = "K3S_ARC_K3S", value_name = "K3S")]
+    k3s: Option<OsString>,
+    /// Whether the cluster outlives the run: never, failed or always
+    #[arg(long, global = true, env = "K3S_ARC_KEEP", value_name = "WHEN")]
+    keep: Option<OsString>,
+    /// A directory of image archives to import into the node
+    #[arg(long, global = true, env = "K3S_ARC_IMAGES_DIR", value_name = "DIR")]
+    images_dir: Option<OsString>,
+    /// The .test.env to launch with
+    #[arg(long, global = true, env = "K3S_ARC_TEST_ENV", value_name = "FILE")]
+    test_env: Option<OsString>,
+    /// A launcher tree to deploy in place of the built-in one
+    #[arg(long, global = true, env = "K3S_ARC_LAUNCHER_DIR", value_name = "DIR")]
+    launcher_dir: Option<OsString>,
+    /// Who plays the launcher: standin, or tree for the image that the tree names
+    #[arg(long, global = true, env = "K3S_ARC_LAUNCHER_IMAGE", value_name = "WHO")]
+    launcher_image: Option<OsString>,
+    /// A published image of the stand-in
+    #[arg(long, global = true, env = "K3S_ARC_STANDIN_IMAGE", value_name = "IMAGE")]
+    standin_image: Option<OsString>,
+    /// Seconds from the start of K3s to served
+    #[arg(long, global = true, env = "K3S_ARC_BOOT_TIMEOUT", value_name = "SECONDS")]
+    boot_timeout: Option<OsString>,
+    /// Where runs keep their state and locks
+    #[arg(long, global = true, env = "K3S_ARC_RUN_DIR", value_name = "DIR")]
+    run_dir: Option<OsString>,
+}
+
+impl Options {
+    /// The value of a `K3S_ARC_*` name.
+    pub(crate) fn value(&self, name: &str) -> Option<OsString> {
+        match name {
+            "K3S_ARC_PROVIDER" => &self.provider,
+            "K3S_ARC_K3S" => &self.k3s,
+            "K3S_ARC_KEEP" => &self.keep,
+            "K3S_ARC_IMAGES_DIR" => &self.images_dir,
+            "K3S_ARC_TEST_ENV" => &self.test_env,
+            "K3S_ARC_LAUNCHER_DIR" => &self.launcher_dir,
+            "K3S_ARC_LAUNCHER_IMAGE" => &self.launcher_image,
+            "K3S_ARC_STANDIN_IMAGE" => &self.standin_image,
+            "K3S_ARC_BOOT_TIMEOUT" => &self.boot_timeout,
+            "K3S_ARC_RUN_DIR" => &self.run_dir,
+            _ => return None,
+        }
+        .clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use clap::CommandFactory;
+    use k3s_arc_harness::config::Config;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn every_variable_the_harness_reads_is_an_option() {
+        let asked = RefCell::new(Vec::new());
+        let read = Config::read(|name| {
+            asked.borrow_mut().push(name.to_owned());
+            None
+        });
+        assert!(read.is_ok());
+        let command = Arguments::command();
+        let variables: Vec<_> = command.get_arguments().filter_map(|argument| argument.get_env()).collect();
+        for name in asked.into_inner() {
+            assert!(variables.contains(&name.as_ref()), "{name} has no option");
+            let flag = format!("--{}", name.trim_start_matches("K3S_ARC_").to_lowercase().replace('_', "-"));
+            let arguments = Arguments::try_parse_from(["k3s-arc", "list", &flag, "value"]).unwrap();
+            assert_eq!(arguments.options.value(&name), Some("value".into()));
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! The command line of k3s-arc: arguments, progress, exit codes. The work is `k3s-arc-harness`'s.
+
+mod arguments;
+mod progress;
+mod validate;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use k3s_arc_harness::{cluster, config::Config};
+use miette::Report;
+
+use crate::arguments::{Arguments, Command};
+
+/// All checks passed.
+const PASSED: u8 = 0;
+/// A check failed.
+const FAILED: u8 = 1;
+/// Bad usage or input.
+const USAGE: u8 = 2;
+/// The environment lacks something: Docker, an image, room.
+const ENVIRONMENT: u8 = 3;
+/// Interrupted, after clean-up: 128 + SIGINT.
+const INTERRUPTED: u8 = 130;
+
+fn main() -> ExitCode {
+    if let Some(code) = k3s_arc_harness::take_over() {
+        return code;
+    }
+    // clap ends the process itself on bad usage, with 2.
+    let arguments = Arguments::parse();
+    let config = match Config::read(|name| arguments.options.value(name)) {
+        Ok(config) => config,
+        Err(error) => return fail(error.into(), USAGE),
+    };
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(Report::msg(format!("no runtime: {error}")), ENVIRONMENT),
+    };
+    let code = match arguments.command {
+        Command::Validate(what) => runtime.block_on(validate::run(config, &what)),
+        Command::List => list(&config),
+        Command::Down { runs, all } => runtime.block_on(down(&config, &runs, all)),
+    };
+    code.map_or_else(|(report, code)| fail(report, code), ExitCode::from)
+}
+
+/// An error to show, with the code to exit with.
+type Failed = (Report, u8);
+
+fn fail(report: Report, code: u8) -> ExitCode {
+    progress::print_error(&format!("{report:?}"));
+    ExitCode::from(code)
+}
+
+fn list(config: &Config) -> Result<u8, Failed> {
+    let found = cluster::find(config);
+    if found.is_empty() {
+        progress::print("no runs");
+    }
+    for run in found {
+        progress::print(&format!("{}  {}", run.id, if run.active { "active" } else { "kept" }));
+    }
+    Ok(PASSED)
+}
+
+async fn down(config: &Config, runs: &[String], all: bool) -> Result<u8, Failed> {
+    let found = cluster::find(config);
+    if let Some(unknown) = runs.iter().find(|run| !found.iter().any(|found| found.id == **run)) {
+        return Err((miette::miette!(help = "`k3s-arc list` shows the runs there are", "there is no run {unknown}"), USAGE));
+    }
+    for run in found.iter().filter(|run| runs.contains(&run.id) || (all && !run.active)) {
+        run.remove().await.map_err(|error| (Report::new(error), ENVIRONMENT))?;
+        progress::print(&format!("removed {}", run.id));
+    }
+    Ok(PASSED)
+}
