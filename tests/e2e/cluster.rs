@@ -1,0 +1,87 @@
+//! The provider itself: what its users see when a cluster cannot be made, and what they share when it can.
+
+use std::{os::unix::fs::PermissionsExt, time::Duration};
+
+use k3s_arc_harness::{
+    check::Access,
+    cluster::ClusterSpec,
+    config::Config,
+    fixture::{Fixture, FixtureError, Target, Verdict},
+    suite::IntoVerdict,
+};
+use rstest::rstest;
+
+/// What a person reads when this spec cannot be made.
+async fn refusal(config: Config, spec: ClusterSpec) -> Result<String, FixtureError> {
+    let made = Fixture::with_spec(config, spec, Access::Shared).await.map(|_| ());
+    Ok(made.into_verdict().expect_err("no cluster can come of this spec"))
+}
+
+#[track_caller]
+fn assert_tells(report: &str, texts: &[&str]) {
+    for text in texts {
+        assert!(report.contains(text), "the report must tell `{text}`:\n{report}");
+    }
+}
+
+#[rstest]
+#[case::k3s(Target::K3s)]
+#[k3s_arc_harness::test]
+async fn an_argument_that_k3s_does_not_know_is_told_with_its_last_lines(#[case] _target: Target) -> Verdict {
+    let config = Config::from_env()?;
+    let spec = ClusterSpec::new(config.k3s.clone()).server_argument("--no-such-argument");
+    let report = refusal(config, spec).await?;
+    assert_tells(&report, &["it does not accept an argument", "no-such-argument", "server --help"]);
+    Ok(())
+}
+
+#[rstest]
+#[case::k3s(Target::K3s)]
+#[k3s_arc_harness::test]
+async fn an_image_that_is_not_to_be_had_is_told_with_those_at_hand(#[case] _target: Target) -> Verdict {
+    let mut config = Config::from_env()?;
+    let at_hand = config.k3s.to_string();
+    config.k3s = "localhost:1/rancher/k3s:v0.0.0-k3s1".parse().expect("a well-formed reference");
+    let spec = ClusterSpec::new(config.k3s.clone());
+    let report = refusal(config, spec).await?;
+    assert_tells(&report, &["localhost:1/rancher/k3s:v0.0.0-k3s1", "K3S_ARC_K3S", &at_hand]);
+    Ok(())
+}
+
+#[rstest]
+#[case::k3s(Target::K3s)]
+#[k3s_arc_harness::test]
+async fn a_boot_deadline_that_passes_tells_what_was_missing(#[case] _target: Target) -> Verdict {
+    let mut config = Config::from_env()?;
+    config.boot_timeout = Duration::from_secs(1);
+    let spec = ClusterSpec::new(config.k3s.clone()).private("a boot that has no time");
+    let report = refusal(config, spec).await?;
+    assert_tells(&report, &["did not serve within 1 s; still missing: ", "K3S_ARC_BOOT_TIMEOUT", "K3s's last lines"]);
+    Ok(())
+}
+
+#[rstest]
+#[case::k3s(Target::K3s)]
+#[k3s_arc_harness::test]
+async fn an_image_to_preload_that_the_engine_lacks_is_named(#[case] _target: Target) -> Verdict {
+    let config = Config::from_env()?;
+    let spec = ClusterSpec::new(config.k3s.clone()).engine_image("localhost:1/no/such:image");
+    assert_tells(&refusal(config, spec).await?, &["no image localhost:1/no/such:image to put on the node", "docker pull"]);
+    Ok(())
+}
+
+#[rstest]
+#[case::k3s(Target::K3s)]
+#[k3s_arc_harness::test]
+async fn equal_specs_share_a_cluster_that_only_this_user_and_host_reach(#[case] _target: Target) -> Verdict {
+    let config = Config::from_env()?;
+    let one = Fixture::new(config.clone(), Access::Shared).await?;
+    let other = Fixture::new(config, Access::Shared).await?;
+    let kubeconfig = one.cluster().kubeconfig().to_owned();
+    assert_eq!(kubeconfig, other.cluster().kubeconfig());
+    let mode = kubeconfig.metadata().expect("the kubeconfig is there").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600, "the kubeconfig is this user's alone");
+    let text = std::fs::read_to_string(&kubeconfig).expect("the kubeconfig is readable");
+    assert!(text.contains("server: https://127.0.0.1:"), "the API is reached over loopback:\n{text}");
+    Ok(())
+}
