@@ -257,6 +257,9 @@ impl Fixture {
         let answer = context.ask(check).await;
         answer.map_err(|failure| {
             self.lease.failed(self.run);
+            if self.run.is_kept() {
+                context.keep_namespace();
+            }
             FixtureError::Failed { check: check.id(), question: check.question, failure: Box::new(failure) }
         })
     }

@@ -21,21 +21,7 @@ pub mod wait;
 
 pub use cluster::take_over;
 pub use k3s_arc_harness_macros::test;
-
-/// An error with all its causes, in one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        // Many errors repeat their source's text in their own.
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    text
-}
+pub(crate) use k3s_arc_standin::kubernetes::chain;
 
 /// A diagnostic as plain text: the error, its causes, and its help.
 pub(crate) fn report_of(diagnostic: &dyn miette::Diagnostic) -> String {

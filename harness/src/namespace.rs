@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use k3s_arc_standin::kubernetes::is_not_found;
 use k8s_openapi::api::core::v1::{Namespace as Object, ServiceAccount};
 use kube::{
     Api, Client, Config, ResourceExt,
@@ -106,7 +107,7 @@ impl Drop for Namespace {
                     Client::try_from(config.map_err(|error| crate::chain(&error))?).map_err(|error| crate::chain(&error))?;
                 match Api::<Object>::all(client).delete(&name, &DeleteParams::background()).await {
                     Ok(_) => Ok(()),
-                    Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+                    Err(error) if is_not_found(&error) => Ok(()),
                     Err(error) => Err(crate::chain(&error)),
                 }
             };

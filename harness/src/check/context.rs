@@ -83,18 +83,24 @@ impl Context {
         &self.launch_options
     }
 
+    /// Ends without deleting the namespace: its cluster is kept for someone to look at what failed.
+    pub(crate) fn keep_namespace(self) {
+        self.namespace.keep();
+    }
+
     /// Asks `check`, and on failure adds what the namespace's events, statuses and logs explain.
     ///
     /// # Errors
     /// The check's failure, diagnosed.
     pub async fn ask(&self, check: &Check) -> Result<Evidence, Failure> {
-        let answer = (check.ask)(self).await;
-        match answer {
-            Err(mut failure) => {
+        let mut evidence = Evidence::new();
+        match (check.ask)(self, &mut evidence).await {
+            Ok(()) => Ok(evidence),
+            Err(failure) => {
+                let mut failure = failure.with_evidence(evidence);
                 failure.diagnoses.extend(crate::diagnosis::of_namespace(self.client(), self.namespace()).await);
                 Err(failure)
             }
-            passed => passed,
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::fmt::{self, Display};
 
+use k3s_arc_standin::kubernetes::explain;
+
 use crate::{diagnosis::Diagnosis, wait::WaitError};
 
 /// What a check saw, fact by fact, in the order in which it looked.
@@ -31,15 +33,6 @@ impl Evidence {
     /// The [`Failure`].
     pub fn require(&self, holds: bool, must_hold: impl Display, seen: impl Display) -> Result<(), Failure> {
         if holds { Ok(()) } else { Err(Failure::new(must_hold, seen).with_evidence(self.clone())) }
-    }
-}
-
-/// Asks with an evidence that the answer takes along, a failure too, whatever ended the asking.
-pub(crate) async fn gather(ask: impl AsyncFnOnce(&mut Evidence) -> Result<(), Failure>) -> Result<Evidence, Failure> {
-    let mut evidence = Evidence::new();
-    match ask(&mut evidence).await {
-        Ok(()) => Ok(evidence),
-        Err(failure) => Err(failure.with_evidence(evidence)),
     }
 }
 
@@ -98,12 +91,7 @@ impl Display for Failure {
 
 impl From<kube::Error> for Failure {
     fn from(error: kube::Error) -> Self {
-        let seen = match &error {
-            // The error's own text prints the whole Status.
-            kube::Error::Api(status) => format!("{} ({} {})", status.message, status.code, status.reason),
-            other => crate::chain(other),
-        };
-        Self::new("the API answers what the check asks of it", seen)
+        Self::new("the API answers what the check asks of it", explain(&error))
     }
 }
 

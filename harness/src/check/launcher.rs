@@ -1,6 +1,5 @@
 //! Does the launcher leave the cluster as it found it?
 
-use futures::FutureExt;
 use k3s_arc_standin::arc::GROUP_SUFFIX;
 use k8s_openapi::{
     api::{
@@ -24,14 +23,13 @@ pub const LEAVES_NOTHING: Check = Check {
     // The other checks look at what this one removes.
     access: Access::Alone,
     on_arc: true,
-    ask: |cx| leaves_nothing(cx).boxed(),
+    ask: |cx, evidence| Box::pin(leaves_nothing(cx, evidence)),
 };
 
 /// The area's checks.
 pub const CHECKS: &[Check] = &[LEAVES_NOTHING];
 
-async fn leaves_nothing(cx: &Context) -> Result<Evidence, Failure> {
-    let mut evidence = Evidence::new();
+async fn leaves_nothing(cx: &Context, evidence: &mut Evidence) -> Result<(), Failure> {
     let deployed = cx.launch()?.namespace.clone();
     let before = of_arc(cx, &deployed).await?;
     evidence.saw("deployed", before.join(", "));
@@ -49,8 +47,7 @@ async fn leaves_nothing(cx: &Context) -> Result<Evidence, Failure> {
     let namespace = launch.namespace().to_owned();
     launch.delete().await?;
     let left = cx.api_all::<Namespace>().get_opt(&namespace).await?;
-    evidence.require(left.is_none(), "the launcher's own namespace is gone after `kubectl delete -k`", &namespace)?;
-    Ok(evidence)
+    evidence.require(left.is_none(), "the launcher's own namespace is gone after `kubectl delete -k`", &namespace)
 }
 
 /// What of Arc is on the cluster, as `kind/name`: custom resource definitions, and what belongs to the namespace of the deployment.

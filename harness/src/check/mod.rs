@@ -13,7 +13,6 @@ pub mod storage;
 
 use futures::future::BoxFuture;
 
-pub(crate) use self::evidence::gather;
 pub use self::{
     context::Context,
     evidence::{Evidence, Failure},
@@ -64,8 +63,8 @@ pub struct Check {
     pub access: Access,
     /// Whether Arc data services must have been launched on the cluster first.
     pub on_arc: bool,
-    /// Asks it.
-    pub ask: for<'a> fn(&'a Context) -> BoxFuture<'a, Result<Evidence, Failure>>,
+    /// Asks it, noting each fact as it is seen: a failure shows them, whatever ended the asking.
+    pub ask: for<'a> fn(&'a Context, &'a mut Evidence) -> BoxFuture<'a, Result<(), Failure>>,
 }
 
 impl Check {

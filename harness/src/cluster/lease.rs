@@ -149,7 +149,7 @@ impl Lease {
             Ok((record, cluster)) => {
                 let json = serde_json::to_vec(&record).map_err(io::Error::from).map_err(unusable)?;
                 write_private(&record_path, &json).map_err(unusable)?;
-                if !reaper::is_to_go(run.directory(), run.keep()) {
+                if run.is_kept() {
                     announce(&record);
                 }
                 Ok(cluster)
@@ -170,7 +170,7 @@ impl Lease {
         run.mark_failed();
         let record = fs::read(self.directory.join(RECORD)).ok().and_then(|record| serde_json::from_slice(&record).ok());
         if let Some(record) = record
-            && !reaper::is_to_go(run.directory(), run.keep())
+            && run.is_kept()
         {
             announce(&record);
         }

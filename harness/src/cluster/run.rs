@@ -116,9 +116,9 @@ impl Run {
         &self.directory
     }
 
-    /// Whether what the run made outlives it.
-    pub(crate) fn keep(&self) -> Keep {
-        self.record.keep
+    /// Whether what the run made outlives it, as things stand.
+    pub(crate) fn is_kept(&self) -> bool {
+        !reaper::is_to_go(&self.directory, self.record.keep)
     }
 
     /// The labels of everything the run makes for a spec.
@@ -140,7 +140,7 @@ impl Run {
     /// Removes what the run made, now and in this process, unless it is to be kept. For a run of one process,
     /// at its orderly end; the reaper then finds nothing to do.
     pub async fn finish(&self) {
-        if reaper::is_to_go(&self.directory, self.record.keep)
+        if !self.is_kept()
             && let Err(error) = reaper::clean(&self.directory, &self.record.id).await
         {
             tracing::warn!("left for the reaper: {}", crate::chain(&error));

@@ -13,7 +13,10 @@ use k8s_openapi::{
 use kube::{Api, Client, ResourceExt, api::ObjectMeta};
 use tokio::time::Instant;
 
-use crate::wait::{self, Seen, WaitError};
+use crate::{
+    namespace::MANAGED_BY,
+    wait::{self, Seen, WaitError},
+};
 
 /// The container's name; also that of the subcommand which it runs.
 const CONTAINER: &str = "probe";
@@ -23,7 +26,7 @@ pub(super) fn skeleton(name: &str) -> Pod {
     Pod {
         metadata: ObjectMeta {
             generate_name: Some(format!("probe-{name}-")),
-            labels: Some(BTreeMap::from([("app.kubernetes.io/managed-by".to_owned(), "k3s-arc".to_owned())])),
+            labels: Some(BTreeMap::from([(MANAGED_BY.0.to_owned(), MANAGED_BY.1.to_owned())])),
             ..ObjectMeta::default()
         },
         spec: Some(PodSpec {

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use k3s_arc_standin::probe::served;
+use k3s_arc_standin::{kubernetes::unless_not_found, probe::served};
 use k8s_openapi::{
     api::core::v1::{
         PersistentVolumeClaim, PersistentVolumeClaimSpec, PersistentVolumeClaimVolumeSource, Pod, Volume, VolumeMount,
@@ -44,16 +44,9 @@ pub async fn served(client: Client, namespace: &str, image: &str, deadline: Dura
     let removed = pods.delete(&claim, &DeleteParams::default().grace_period(0)).await;
     let released = claims.delete(&claim, &DeleteParams::default()).await;
     served?;
-    match removed {
-        Err(error) if !is_not_found(&error) => return Err(api("delete its pod")(error)),
-        _ => {}
-    }
+    unless_not_found(removed).map_err(api("delete its pod"))?;
     released.map_err(api("delete its claim"))?;
     Ok(())
-}
-
-fn is_not_found(error: &kube::Error) -> bool {
-    matches!(error, kube::Error::Api(status) if status.is_not_found())
 }
 
 fn claim() -> PersistentVolumeClaim {

@@ -15,7 +15,7 @@ use super::{
     objects::{self, is_ready, reverse_name},
 };
 use crate::{
-    check::{Access, Area, Check, Context, Evidence, Failure, gather},
+    check::{Access, Area, Check, Context, Evidence, Failure},
     probe::dns::Kind,
     wait::{self, Seen},
 };
@@ -28,7 +28,7 @@ pub const COREDNS_RESTART: Check = Check {
     needs: &[],
     access: Access::Alone,
     on_arc: false,
-    ask: |cx| Box::pin(gather(async move |evidence| ask(cx, evidence).await)),
+    ask: |cx, evidence| Box::pin(ask(cx, evidence)),
 };
 
 /// The label of CoreDNS's pods, by which Service `kube-dns` selects them.

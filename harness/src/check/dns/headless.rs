@@ -16,7 +16,7 @@ use super::{
     survey::Survey,
 };
 use crate::{
-    check::{Access, Area, Check, Context, Evidence, Failure, gather},
+    check::{Access, Area, Check, Context, Evidence, Failure},
     probe::dns::Kind,
 };
 
@@ -28,7 +28,7 @@ pub const HEADLESS_SERVICE: Check = Check {
     needs: &[],
     access: Access::Shared,
     on_arc: false,
-    ask: |cx| Box::pin(gather(async move |evidence| ask(cx, evidence).await)),
+    ask: |cx, evidence| Box::pin(ask(cx, evidence)),
 };
 
 const NAME: &str = "peers";

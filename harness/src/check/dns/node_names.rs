@@ -7,7 +7,7 @@ use kube::{ResourceExt, api::ListParams};
 
 use super::{cluster_dns::ClusterDns, objects::reverse_name, survey::Survey};
 use crate::{
-    check::{Access, Area, Check, Context, Evidence, Failure, gather},
+    check::{Access, Area, Check, Context, Evidence, Failure},
     probe::dns::Kind,
 };
 
@@ -23,7 +23,7 @@ pub const NODE_NAMES: Check = Check {
     needs: &[],
     access: Access::Shared,
     on_arc: false,
-    ask: |cx| Box::pin(gather(async move |evidence| ask(cx, evidence).await)),
+    ask: |cx, evidence| Box::pin(ask(cx, evidence)),
 };
 
 async fn ask(cx: &Context, evidence: &mut Evidence) -> Result<(), Failure> {

@@ -1,7 +1,7 @@
 //! The `/etc/resolv.conf` that a pod is given.
 
 use super::{cluster_dns::ClusterDns, survey::Survey};
-use crate::check::{Access, Area, Check, Context, Evidence, Failure, gather};
+use crate::check::{Access, Area, Check, Context, Evidence, Failure};
 
 /// Does a pod get the `/etc/resolv.conf` that the kubelet should write?
 pub const RESOLV_CONF: Check = Check {
@@ -11,7 +11,7 @@ pub const RESOLV_CONF: Check = Check {
     needs: &[],
     access: Access::Shared,
     on_arc: false,
-    ask: |cx| Box::pin(gather(async move |evidence| ask(cx, evidence).await)),
+    ask: |cx, evidence| Box::pin(ask(cx, evidence)),
 };
 
 async fn ask(cx: &Context, evidence: &mut Evidence) -> Result<(), Failure> {

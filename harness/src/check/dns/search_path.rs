@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::Service;
 use kube::ResourceExt;
 
 use super::{cluster_dns::ClusterDns, objects, survey::Survey};
-use crate::check::{Access, Area, Check, Context, Evidence, Failure, gather};
+use crate::check::{Access, Area, Check, Context, Evidence, Failure};
 
 /// Do `kubernetes.default` and a Service of the pod's own namespace resolve in every form that the search list allows?
 pub const SEARCH_PATH: Check = Check {
@@ -14,7 +14,7 @@ pub const SEARCH_PATH: Check = Check {
     needs: &[],
     access: Access::Shared,
     on_arc: false,
-    ask: |cx| Box::pin(gather(async move |evidence| ask(cx, evidence).await)),
+    ask: |cx, evidence| Box::pin(ask(cx, evidence)),
 };
 
 async fn ask(cx: &Context, evidence: &mut Evidence) -> Result<(), Failure> {

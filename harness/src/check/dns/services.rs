@@ -9,7 +9,7 @@ use super::{
     survey::Survey,
 };
 use crate::{
-    check::{Access, Area, Check, Context, Evidence, Failure, gather},
+    check::{Access, Area, Check, Context, Evidence, Failure},
     probe::dns::Kind,
 };
 
@@ -21,7 +21,7 @@ pub const CLUSTER_IP: Check = Check {
     needs: &[],
     access: Access::Shared,
     on_arc: false,
-    ask: |cx| Box::pin(gather(async move |evidence| cluster_ip(cx, evidence).await)),
+    ask: |cx, evidence| Box::pin(cluster_ip(cx, evidence)),
 };
 
 /// Do a Service's named ports have SRV records, and no other port?
@@ -32,7 +32,7 @@ pub const NAMED_PORTS: Check = Check {
     needs: &[],
     access: Access::Shared,
     on_arc: false,
-    ask: |cx| Box::pin(gather(async move |evidence| named_ports(cx, evidence).await)),
+    ask: |cx, evidence| Box::pin(named_ports(cx, evidence)),
 };
 
 /// Does a reverse look-up of a cluster IP give its Service's name?
@@ -43,7 +43,7 @@ pub const REVERSE: Check = Check {
     needs: &[],
     access: Access::Shared,
     on_arc: false,
-    ask: |cx| Box::pin(gather(async move |evidence| reverse(cx, evidence).await)),
+    ask: |cx, evidence| Box::pin(reverse(cx, evidence)),
 };
 
 /// Is an ExternalName Service an alias for the name it was given?
@@ -54,7 +54,7 @@ pub const EXTERNAL_NAME: Check = Check {
     needs: &[],
     access: Access::Shared,
     on_arc: false,
-    ask: |cx| Box::pin(gather(async move |evidence| external_name(cx, evidence).await)),
+    ask: |cx, evidence| Box::pin(external_name(cx, evidence)),
 };
 
 /// Is a name that does not exist denied by the cluster's zone itself?
@@ -65,7 +65,7 @@ pub const MISSING_NAMES: Check = Check {
     needs: &[],
     access: Access::Shared,
     on_arc: false,
-    ask: |cx| Box::pin(gather(async move |evidence| missing_names(cx, evidence).await)),
+    ask: |cx, evidence| Box::pin(missing_names(cx, evidence)),
 };
 
 async fn cluster_ip(cx: &Context, evidence: &mut Evidence) -> Result<(), Failure> {

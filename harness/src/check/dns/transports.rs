@@ -8,7 +8,7 @@ use super::{
     survey::{PATIENCE, told},
 };
 use crate::{
-    check::{Access, Area, Check, Context, Evidence, Failure, gather},
+    check::{Access, Area, Check, Context, Evidence, Failure},
     probe::{
         Probe, Request,
         dns::{self, Kind, Query, Record, Reply, Transport},
@@ -23,7 +23,7 @@ pub const TRANSPORTS: Check = Check {
     needs: &[],
     access: Access::Shared,
     on_arc: false,
-    ask: |cx| Box::pin(gather(async move |evidence| ask(cx, evidence).await)),
+    ask: |cx, evidence| Box::pin(ask(cx, evidence)),
 };
 
 /// As many addresses do not fit into the 512 bytes of a datagram without EDNS (RFC 1035, 2.3.4).

@@ -2,7 +2,7 @@
 
 use http::Request;
 
-use crate::check::{Access, Area, Check, Context, Evidence, Failure, gather};
+use crate::check::{Access, Area, Check, Context, Evidence, Failure};
 
 /// Does the API server say, part by part, that it is ready?
 pub const API: Check = Check {
@@ -12,7 +12,7 @@ pub const API: Check = Check {
     needs: &[],
     access: Access::Shared,
     on_arc: false,
-    ask: |cx| Box::pin(gather(async move |evidence| ask(cx, evidence).await)),
+    ask: |cx, evidence| Box::pin(ask(cx, evidence)),
 };
 
 async fn ask(cx: &Context, evidence: &mut Evidence) -> Result<(), Failure> {

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::workload::{complete, resource};
 use crate::{
-    check::{Access, Area, Check, Context, Evidence, Failure, gather},
+    check::{Access, Area, Check, Context, Evidence, Failure},
     probe::{
         Probe, Request,
         http::{self, Call, Reply},
@@ -28,7 +28,7 @@ pub const COMPONENTS: Check = Check {
     needs: &[],
     access: Access::Shared,
     on_arc: true,
-    ask: |cx| Box::pin(gather(async move |evidence| ask(cx, evidence).await)),
+    ask: |cx, evidence| Box::pin(ask(cx, evidence)),
 };
 
 /// The launch waited for them; a component that was just mended may take as long.

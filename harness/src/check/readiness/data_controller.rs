@@ -10,7 +10,7 @@ use kube::{
 };
 use serde_json::Value;
 
-use crate::check::{Access, Area, Check, Context, Evidence, Failure, gather};
+use crate::check::{Access, Area, Check, Context, Evidence, Failure};
 
 /// Is the DataController Ready, and was it within its budget?
 pub const DATA_CONTROLLER: Check = Check {
@@ -20,7 +20,7 @@ pub const DATA_CONTROLLER: Check = Check {
     needs: &[],
     access: Access::Shared,
     on_arc: true,
-    ask: |cx| Box::pin(gather(async move |evidence| ask(cx, evidence).await)),
+    ask: |cx, evidence| Box::pin(ask(cx, evidence)),
 };
 
 /// What the stand-in may take: eight pods and eight claims on two cores take half a minute; our choice.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::check::{Access, Area, Check, Context, Evidence, Failure, gather};
+use crate::check::{Access, Area, Check, Context, Evidence, Failure};
 
 /// Did the launcher's pod become ready in time, and did the launcher end with 0?
 pub const LAUNCHER: Check = Check {
@@ -12,7 +12,7 @@ pub const LAUNCHER: Check = Check {
     needs: &[],
     access: Access::Shared,
     on_arc: true,
-    ask: |cx| Box::pin(gather(async move |evidence| ask(cx, evidence).await)),
+    ask: |cx, evidence| Box::pin(ask(cx, evidence)),
 };
 
 /// How long the pod may take: `kubectl wait --timeout=360s` in "Automated validation testing" of the Azure Arc documentation.

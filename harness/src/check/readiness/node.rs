@@ -3,7 +3,7 @@
 use k8s_openapi::api::core::v1::{Node, NodeCondition};
 use kube::{ResourceExt, api::ListParams};
 
-use crate::check::{Access, Area, Check, Context, Evidence, Failure, gather};
+use crate::check::{Access, Area, Check, Context, Evidence, Failure};
 
 /// Is every node ready, under no pressure, and of the cluster's version?
 pub const NODES: Check = Check {
@@ -13,7 +13,7 @@ pub const NODES: Check = Check {
     needs: &[],
     access: Access::Shared,
     on_arc: false,
-    ask: |cx| Box::pin(gather(async move |evidence| ask(cx, evidence).await)),
+    ask: |cx, evidence| Box::pin(ask(cx, evidence)),
 };
 
 async fn ask(cx: &Context, evidence: &mut Evidence) -> Result<(), Failure> {

@@ -13,7 +13,7 @@ use kube::{
 
 use super::workload::{complete, resource};
 use crate::{
-    check::{Access, Area, Check, Context, Evidence, Failure, gather},
+    check::{Access, Area, Check, Context, Evidence, Failure},
     wait,
 };
 
@@ -25,7 +25,7 @@ pub const PACKAGED_COMPONENTS: Check = Check {
     needs: &[],
     access: Access::Shared,
     on_arc: false,
-    ask: |cx| Box::pin(gather(async move |evidence| packaged_components(cx, evidence).await)),
+    ask: |cx, evidence| Box::pin(packaged_components(cx, evidence)),
 };
 
 /// Is there one default StorageClass, for claims that name none?
@@ -36,7 +36,7 @@ pub const DEFAULT_STORAGE_CLASS: Check = Check {
     needs: &[],
     access: Access::Shared,
     on_arc: false,
-    ask: |cx| Box::pin(gather(async move |evidence| default_storage_class(cx, evidence).await)),
+    ask: |cx, evidence| Box::pin(default_storage_class(cx, evidence)),
 };
 
 const NAMESPACE: &str = "kube-system";

@@ -6,7 +6,7 @@ use k8s_openapi::{
 };
 use kube::{ResourceExt, api::ListParams};
 
-use crate::check::{Access, Area, Check, Context, Evidence, Failure, gather};
+use crate::check::{Access, Area, Check, Context, Evidence, Failure};
 
 /// Has no container been restarted, killed or evicted since Arc data services were launched?
 pub const STEADY: Check = Check {
@@ -16,7 +16,7 @@ pub const STEADY: Check = Check {
     needs: &[],
     access: Access::Shared,
     on_arc: true,
-    ask: |cx| Box::pin(gather(async move |evidence| ask(cx, evidence).await)),
+    ask: |cx, evidence| Box::pin(ask(cx, evidence)),
 };
 
 /// The namespace of K3s's own components.

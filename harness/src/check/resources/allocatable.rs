@@ -5,7 +5,7 @@ use kube::{ResourceExt, api::ListParams};
 
 use super::{CPU, MEMORY, components};
 use crate::{
-    check::{Area, Check, Context, Evidence, Failure, gather},
+    check::{Area, Check, Context, Evidence, Failure},
     cluster::Access,
     quantity::{Amount, amount_in, pod_request},
 };
@@ -18,7 +18,7 @@ pub const REQUESTS_FIT_THE_NODES: Check = Check {
     needs: &[],
     access: Access::Shared,
     on_arc: true,
-    ask: |cx| Box::pin(gather(async move |evidence| ask(cx, evidence).await)),
+    ask: |cx, evidence| Box::pin(ask(cx, evidence)),
 };
 
 async fn ask(cx: &Context, evidence: &mut Evidence) -> Result<(), Failure> {

@@ -10,7 +10,7 @@ use tokio::{io::AsyncReadExt, time::timeout};
 
 use super::{MEMORY, components};
 use crate::{
-    check::{Area, Check, Context, Evidence, Failure, gather},
+    check::{Area, Check, Context, Evidence, Failure},
     cluster::{Access, Capability},
     image::PROGRAM_PATH,
     probe::{
@@ -28,7 +28,7 @@ pub const COMPONENTS_ARE_HELD_TO_THEIR_LIMITS: Check = Check {
     needs: &[Capability::Cgroups],
     access: Access::Shared,
     on_arc: true,
-    ask: |cx| Box::pin(gather(async move |evidence| ask(cx, evidence).await)),
+    ask: |cx, evidence| Box::pin(ask(cx, evidence)),
 };
 
 /// Within this, a container has answered. Busy nodes take seconds for it.

@@ -6,7 +6,7 @@ use kube::{ResourceExt, api::ListParams};
 
 use super::{CPU, MEMORY};
 use crate::{
-    check::{Area, Check, Context, Evidence, Failure, gather},
+    check::{Area, Check, Context, Evidence, Failure},
     cluster::Access,
     quantity::{Amount, amount_in},
 };
@@ -19,7 +19,7 @@ pub const COMPONENTS_ARE_SIZED_AS_DOCUMENTED: Check = Check {
     needs: &[],
     access: Access::Shared,
     on_arc: true,
-    ask: |cx| Box::pin(gather(async move |evidence| ask(cx, evidence).await)),
+    ask: |cx, evidence| Box::pin(ask(cx, evidence)),
 };
 
 async fn ask(cx: &Context, evidence: &mut Evidence) -> Result<(), Failure> {

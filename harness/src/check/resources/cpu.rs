@@ -2,7 +2,7 @@
 
 use super::{CPU, pods};
 use crate::{
-    check::{Area, Check, Context, Evidence, Failure, gather},
+    check::{Area, Check, Context, Evidence, Failure},
     cluster::{Access, Capability},
     probe::{Probe, Request, cgroup::CpuLimit, load},
 };
@@ -15,7 +15,7 @@ pub const CPU_LIMIT_THROTTLES: Check = Check {
     needs: &[Capability::Cgroups],
     access: Access::Shared,
     on_arc: false,
-    ask: |cx| Box::pin(gather(async move |evidence| ask(cx, evidence).await)),
+    ask: |cx, evidence| Box::pin(ask(cx, evidence)),
 };
 
 const LIMIT: &str = "100m";

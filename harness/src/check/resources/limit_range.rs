@@ -5,7 +5,7 @@ use kube::api::PostParams;
 
 use super::{CPU, MEMORY, pods};
 use crate::{
-    check::{Area, Check, Context, Evidence, Failure, gather},
+    check::{Area, Check, Context, Evidence, Failure},
     cluster::Access,
     probe::{Probe, Request},
     quantity::{Amount, amount_in},
@@ -19,7 +19,7 @@ pub const LIMIT_RANGE_GIVES_DEFAULTS_AND_REFUSES: Check = Check {
     needs: &[],
     access: Access::Shared,
     on_arc: false,
-    ask: |cx| Box::pin(gather(async move |evidence| ask(cx, evidence).await)),
+    ask: |cx, evidence| Box::pin(ask(cx, evidence)),
 };
 
 const DEFAULT_REQUESTS: pods::Amounts<'_> = &[(CPU, "50m"), (MEMORY, "32Mi")];

@@ -5,7 +5,7 @@ use kube::{ResourceExt, api::PostParams};
 
 use super::{MEMORY, pods};
 use crate::{
-    check::{Area, Check, Context, Evidence, Failure, gather},
+    check::{Area, Check, Context, Evidence, Failure},
     cluster::{Access, Capability},
     diagnosis,
     probe::{Probe, Request, load},
@@ -20,7 +20,7 @@ pub const MEMORY_LIMIT_KILLS: Check = Check {
     needs: &[Capability::Cgroups],
     access: Access::Shared,
     on_arc: false,
-    ask: |cx| Box::pin(gather(async move |evidence| ask(cx, evidence).await)),
+    ask: |cx, evidence| Box::pin(ask(cx, evidence)),
 };
 
 const LIMIT: &str = "64Mi";

@@ -11,7 +11,7 @@ use kube::api::{ObjectMeta, PostParams};
 
 use super::{CPU, MEMORY, pods};
 use crate::{
-    check::{Area, Check, Context, Evidence, Failure, gather},
+    check::{Area, Check, Context, Evidence, Failure},
     cluster::Access,
     diagnosis,
     probe::{Probe, Request},
@@ -26,7 +26,7 @@ pub const QUOTA_REFUSES: Check = Check {
     needs: &[],
     access: Access::Shared,
     on_arc: false,
-    ask: |cx| Box::pin(gather(async move |evidence| ask(cx, evidence).await)),
+    ask: |cx, evidence| Box::pin(ask(cx, evidence)),
 };
 
 const QUOTA: &str = "small";

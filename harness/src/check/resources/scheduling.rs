@@ -8,7 +8,7 @@ use kube::{
 
 use super::{CPU, MEMORY, pods};
 use crate::{
-    check::{Area, Check, Context, Evidence, Failure, gather},
+    check::{Area, Check, Context, Evidence, Failure},
     cluster::Access,
     diagnosis,
     probe::{Probe, Request},
@@ -24,7 +24,7 @@ pub const UNSCHEDULABLE_IS_EXPLAINED: Check = Check {
     needs: &[],
     access: Access::Shared,
     on_arc: false,
-    ask: |cx| Box::pin(gather(async move |evidence| ask(cx, evidence).await)),
+    ask: |cx, evidence| Box::pin(ask(cx, evidence)),
 };
 
 /// More than any node has that this would be run on.

@@ -5,7 +5,7 @@ use kube::{ResourceExt, api::ListParams};
 
 use super::{LOCAL_PATH, STORAGE_DIRECTORY, claims};
 use crate::{
-    check::{Area, Check, Context, Evidence, Failure, gather},
+    check::{Area, Check, Context, Evidence, Failure},
     cluster::Access,
     probe::files::Act,
 };
@@ -18,7 +18,7 @@ pub const A_CLAIM_WAITS_THEN_BINDS: Check = Check {
     needs: &[],
     access: Access::Shared,
     on_arc: false,
-    ask: |cx| Box::pin(gather(async move |evidence| ask(cx, evidence).await)),
+    ask: |cx, evidence| Box::pin(ask(cx, evidence)),
 };
 
 const CLAIM: &str = "waits";

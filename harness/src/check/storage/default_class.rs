@@ -5,7 +5,7 @@ use kube::{ResourceExt, api::ListParams};
 
 use super::{LOCAL_PATH, PROVISIONER};
 use crate::{
-    check::{Area, Check, Context, Evidence, Failure, gather},
+    check::{Area, Check, Context, Evidence, Failure},
     cluster::Access,
 };
 
@@ -17,7 +17,7 @@ pub const DEFAULT_CLASS: Check = Check {
     needs: &[],
     access: Access::Shared,
     on_arc: false,
-    ask: |cx| Box::pin(gather(async move |evidence| ask(cx, evidence).await)),
+    ask: |cx, evidence| Box::pin(ask(cx, evidence)),
 };
 
 /// The annotation of the default class.

@@ -2,7 +2,7 @@
 
 use super::{STORAGE_DIRECTORY, claims};
 use crate::{
-    check::{Area, Check, Context, Evidence, Failure, gather},
+    check::{Area, Check, Context, Evidence, Failure},
     cluster::{Access, Capability},
     probe::files::Act,
 };
@@ -15,7 +15,7 @@ pub const VOLUMES_ARE_OPEN_TO_ANY_USER: Check = Check {
     needs: &[Capability::NodeExec],
     access: Access::Shared,
     on_arc: false,
-    ask: |cx| Box::pin(gather(async move |evidence| ask(cx, evidence).await)),
+    ask: |cx, evidence| Box::pin(ask(cx, evidence)),
 };
 
 const CLAIM: &str = "open";

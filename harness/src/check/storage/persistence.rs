@@ -2,7 +2,7 @@
 
 use super::claims;
 use crate::{
-    check::{Area, Check, Context, Evidence, Failure, gather},
+    check::{Area, Check, Context, Evidence, Failure},
     cluster::Access,
     probe::files::{Act, Done},
 };
@@ -15,7 +15,7 @@ pub const DATA_OUTLIVES_ITS_POD: Check = Check {
     needs: &[],
     access: Access::Shared,
     on_arc: false,
-    ask: |cx| Box::pin(gather(async move |evidence| ask(cx, evidence).await)),
+    ask: |cx, evidence| Box::pin(ask(cx, evidence)),
 };
 
 const CLAIM: &str = "kept";

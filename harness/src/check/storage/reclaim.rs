@@ -3,6 +3,7 @@
 use std::fmt::{self, Display};
 
 use futures::{FutureExt, future::try_join};
+use k3s_arc_standin::kubernetes::unless_not_found;
 use k8s_openapi::api::{
     core::v1::{PersistentVolume, PersistentVolumeClaim},
     storage::v1::StorageClass,
@@ -15,7 +16,7 @@ use serde_json::json;
 
 use super::{PROVISIONER, STORAGE_DIRECTORY, claims};
 use crate::{
-    check::{Area, Check, Context, Evidence, Failure, gather},
+    check::{Area, Check, Context, Evidence, Failure},
     cluster::{Access, Capability},
     probe::files::Act,
     wait::{self, Seen, WaitError},
@@ -29,7 +30,7 @@ pub const RECLAIM_DELETE: Check = Check {
     needs: &[Capability::NodeExec],
     access: Access::Shared,
     on_arc: false,
-    ask: |cx| Box::pin(gather(async move |evidence| ask_delete(cx, evidence).await)),
+    ask: |cx, evidence| Box::pin(ask_delete(cx, evidence)),
 };
 
 /// See its question.
@@ -40,7 +41,7 @@ pub const RECLAIM_RETAIN: Check = Check {
     needs: &[Capability::NodeExec],
     access: Access::Shared,
     on_arc: false,
-    ask: |cx| Box::pin(gather(async move |evidence| ask_retain(cx, evidence).await)),
+    ask: |cx, evidence| Box::pin(ask_retain(cx, evidence)),
 };
 
 const CLAIM: &str = "reclaimed";
@@ -172,15 +173,15 @@ fn class_name(cx: &Context) -> String {
 /// Removes class, claim, volume and directory, as far as the check came in making them.
 async fn remove_what_was_retained(cx: &Context) -> Result<(), Failure> {
     // First the class, so that nothing new is made of it.
-    gone(cx.api_all::<StorageClass>().delete(&class_name(cx), &DeleteParams::default()).await)?;
-    gone(cx.api::<PersistentVolumeClaim>().delete(CLAIM, &DeleteParams::default()).await)?;
+    unless_not_found(cx.api_all::<StorageClass>().delete(&class_name(cx), &DeleteParams::default()).await)?;
+    unless_not_found(cx.api::<PersistentVolumeClaim>().delete(CLAIM, &DeleteParams::default()).await)?;
     let volumes: Api<PersistentVolume> = cx.api_all();
     for volume in volumes.list(&ListParams::default()).await?.items {
         let spec = volume.spec.as_ref();
         if spec.and_then(|spec| spec.storage_class_name.as_deref()) != Some(&class_name(cx)) {
             continue;
         }
-        gone(volumes.delete(&volume.name_any(), &DeleteParams::default()).await)?;
+        unless_not_found(volumes.delete(&volume.name_any(), &DeleteParams::default()).await)?;
         let directory = claims::directory(&volume)?;
         // What is removed as root on somebody's node is certain to be this check's.
         let own = format!("{STORAGE_DIRECTORY}/{}_{}_{CLAIM}", volume.name_any(), cx.namespace());
@@ -190,12 +191,4 @@ async fn remove_what_was_retained(cx: &Context) -> Result<(), Failure> {
         }
     }
     Ok(())
-}
-
-/// That there is nothing to delete is as good as its deletion.
-fn gone<T>(deleted: Result<T, kube::Error>) -> Result<(), kube::Error> {
-    match deleted {
-        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
-        other => other.map(drop),
-    }
 }

@@ -16,7 +16,7 @@ use kube::{
 
 use super::claims;
 use crate::{
-    check::{Area, Check, Context, Evidence, Failure, gather},
+    check::{Area, Check, Context, Evidence, Failure},
     cluster::Access,
     probe::{
         Probe, Report, Request,
@@ -33,7 +33,7 @@ pub const CLAIMS_OUTLIVE_THEIR_STATEFUL_SET: Check = Check {
     needs: &[],
     access: Access::Shared,
     on_arc: false,
-    ask: |cx| Box::pin(gather(async move |evidence| ask(cx, evidence).await)),
+    ask: |cx, evidence| Box::pin(ask(cx, evidence)),
 };
 
 const NAME: &str = "db";

@@ -2,6 +2,7 @@
 
 use std::{fmt::Write, time::Duration};
 
+use k3s_arc_standin::kubernetes::is_not_found;
 use kube::{
     Api, ResourceExt,
     api::{DeleteParams, Preconditions},
@@ -23,8 +24,7 @@ pub(super) async fn all(launch: &Launch) -> Result<(), LaunchError> {
         let refused = |error: &kube::Error| launch.refused(format!("delete {}", title(object)), error);
         let api = match launch.api_of(object).await {
             Ok(api) => api,
-            // A kind that is not served has no objects.
-            Err(error) if is_not_found(&error) => continue,
+            Err(error) if is_absent(&error) => continue,
             Err(error) => return Err(refused(&error)),
         };
         match api.get_opt(&object.name_any()).await.map_err(|error| refused(&error))? {
@@ -65,7 +65,7 @@ async fn request(
     let parameters = parameters.preconditions(Preconditions { uid: object.uid(), resource_version: None });
     match api.delete(&object.name_any(), &parameters).await {
         Ok(_) => Ok(()),
-        Err(error) if is_not_found(&error) => Ok(()),
+        Err(error) if is_absent(&error) => Ok(()),
         Err(error) => Err(launch.refused(format!("delete {}", title(object)), &error)),
     }
 }
@@ -95,12 +95,9 @@ async fn gone(launch: &Launch, api: &Api<DynamicObject>, object: &DynamicObject,
     }
 }
 
-fn is_not_found(error: &kube::Error) -> bool {
-    match error {
-        kube::Error::Api(status) => status.code == 404,
-        kube::Error::Discovery(_) => true,
-        _ => false,
-    }
+/// A kind that is not served has no objects.
+fn is_absent(error: &kube::Error) -> bool {
+    is_not_found(error) || matches!(error, kube::Error::Discovery(_))
 }
 
 /// What holds an object that is to be deleted.
