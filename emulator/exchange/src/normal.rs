@@ -1,0 +1,401 @@
+//! What differs from cluster to cluster and from run to run is replaced, and nothing else.
+//!
+//! A replacement keeps that the field is there, its type and form, and which values equal which: a uid becomes
+//! `<uid of NAME>`, so that a wrong owner reference still shows. What the script itself says is never replaced.
+
+use std::collections::HashMap;
+
+use base64::{
+    Engine as _,
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig, general_purpose::URL_SAFE_NO_PAD},
+};
+use jiff::{Span, Timestamp};
+use regex::{Captures, Regex};
+use serde_json::{Map, Value};
+
+use super::{Error, script::Exchange};
+
+/// What has been seen in the answers of one script.
+#[derive(Debug)]
+pub(super) struct Normal {
+    source: String,
+    node: Option<String>,
+    uids: HashMap<String, String>,
+    /// How many objects of this name there have been.
+    named: HashMap<String, usize>,
+    /// The versions of an object, by its uid, in the order in which they were seen.
+    versions: HashMap<String, Vec<String>>,
+    /// Generated names and how many there are by prefix.
+    generated: HashMap<String, String>,
+    prefixes: HashMap<String, usize>,
+    /// Names generated from one of these may be seen without the object that bears them.
+    loose: Vec<String>,
+    patterns: Patterns,
+}
+
+#[derive(Debug)]
+struct Patterns {
+    uuid: Regex,
+    time: Regex,
+    token: Regex,
+    pem: Regex,
+    age: Regex,
+    version: Regex,
+    address: Regex,
+    hash: Regex,
+}
+
+impl Patterns {
+    fn new() -> Result<Self, regex::Error> {
+        Ok(Self {
+            uuid: Regex::new("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")?,
+            time: Regex::new(r"\b(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?Z")?,
+            token: Regex::new(r"eyJ[\w-]+\.(eyJ[\w-]+)\.[\w-]+")?,
+            pem: Regex::new("-----BEGIN ([A-Z ]+)-----[^-]+-----END [A-Z ]+-----\n?")?,
+            age: Regex::new(r"^(\d+[smhdy])+( ago)?$")?,
+            version: Regex::new(
+                r#"(?i)(resource ?version: \d+ \(|version in object meta: |current: |in record \(|resourceVersion\\*"?: ?\\*"|too old resource version: \d+ \()(\d+)"#,
+            )?,
+            address: Regex::new(r"\b(10\.43|10\.42|127\.0)\.\d+\.\d+(:\d+)?\b")?,
+            hash: Regex::new("(hash=|X509SHA256=)(?:[0-9A-F]{128}|[0-9a-f]{64})")?,
+        })
+    }
+}
+
+impl Normal {
+    /// `node`: the name of the cluster's node.
+    pub(super) fn new(source: &str, node: Option<String>) -> Result<Self, Error> {
+        Ok(Self {
+            source: source.to_owned(),
+            node,
+            uids: HashMap::new(),
+            named: HashMap::new(),
+            versions: HashMap::new(),
+            generated: HashMap::new(),
+            prefixes: HashMap::new(),
+            loose: vec!["kube-api-access-".to_owned()],
+            patterns: Patterns::new()?,
+        })
+    }
+
+    /// The answer as it is kept.
+    pub(super) fn answer(&mut self, mut answer: Value, exchange: &Exchange) -> Value {
+        if let Some(body) = answer.get_mut("body") {
+            if !exchange.only.is_empty() {
+                let part = |pointer: &String| (pointer.clone(), body.pointer(pointer).cloned().unwrap_or_default());
+                *body = exchange.only.iter().map(part).collect();
+            }
+            for pointer in &exchange.foreign {
+                each(body, pointer, &mut |value| match value {
+                    Value::Array(items) => items.retain(|item| !item.to_string().contains("example.com")),
+                    Value::Object(fields) => fields.retain(|key, _| !key.contains("example.com")),
+                    _ => {}
+                });
+            }
+            for pointer in &exchange.volatile {
+                each(body, pointer, &mut |value| *value = type_of(value).into());
+            }
+        }
+        let prefix = exchange.body.as_ref().and_then(|body| body.pointer("/metadata/generateName")?.as_str());
+        if let Some(prefix) = prefix.filter(|prefix| self.loose.iter().all(|known| known != prefix)) {
+            self.loose.push(prefix.to_owned());
+        }
+        self.learn(&answer);
+        let mut answer = self.rewrite(&answer, &mut Vec::new());
+        if let Some(body) = answer.get_mut("body") {
+            for pointer in &exchange.unordered {
+                each(body, pointer, &mut |value| {
+                    if let Value::Array(items) = value {
+                        items.sort_by_cached_key(Value::to_string);
+                    }
+                });
+            }
+        }
+        answer
+    }
+
+    /// Whether the script says it, so that it is no accident.
+    fn said(&self, text: &str) -> bool {
+        self.source.contains(text)
+    }
+
+    fn learn(&mut self, value: &Value) {
+        match value {
+            Value::Array(items) => items.iter().for_each(|item| self.learn(item)),
+            Value::Object(fields) => {
+                if let Some(Value::Object(metadata)) = fields.get("metadata") {
+                    self.learn_metadata(metadata);
+                }
+                fields.values().for_each(|field| self.learn(field));
+            }
+            _ => {}
+        }
+    }
+
+    fn learn_metadata(&mut self, metadata: &Map<String, Value>) {
+        let read = |key: &str| metadata.get(key).and_then(Value::as_str);
+        let name = read("name").unwrap_or_default();
+        if let Some(prefix) = read("generateName")
+            && let Some(suffix) = name.strip_prefix(prefix)
+            && generated(suffix) == suffix.len()
+            && !suffix.is_empty()
+            && !self.generated.contains_key(name)
+        {
+            let count = self.prefixes.entry(prefix.to_owned()).or_default();
+            *count += 1;
+            self.generated.insert(name.to_owned(), format!("{prefix}<5 {count}>"));
+        }
+        let Some(uid) = read("uid") else { return };
+        if !self.uids.contains_key(uid) && !self.said(uid) {
+            let name = self.generated.get(name).map_or(name, String::as_str).to_owned();
+            let count = self.named.entry(name.clone()).or_default();
+            *count += 1;
+            let placeholder = if *count == 1 { format!("<uid of {name}>") } else { format!("<uid of {name} #{count}>") };
+            self.uids.insert(uid.to_owned(), placeholder);
+        }
+        if let Some(version) = read("resourceVersion") {
+            let versions = self.versions.entry(uid.to_owned()).or_default();
+            if !versions.iter().any(|known| known == version) {
+                versions.push(version.to_owned());
+            }
+        }
+    }
+
+    fn rewrite(&self, value: &Value, uuids: &mut Vec<String>) -> Value {
+        match value {
+            Value::Array(items) => items.iter().map(|item| self.rewrite(item, uuids)).collect(),
+            Value::Object(fields) => {
+                let uid = fields.get("uid").and_then(Value::as_str);
+                let field = |(key, value): (&String, &Value)| {
+                    let rewritten = match (key.as_str(), value) {
+                        ("resourceVersion", Value::String(version)) => self.version(version, uid).into(),
+                        ("continue", Value::String(token)) if !token.is_empty() => self.continuation(token).into(),
+                        ("nodePort" | "healthCheckNodePort", Value::Number(port))
+                            if port.as_u64().is_some_and(|port| port >= 30000) && !self.said(&port.to_string()) =>
+                        {
+                            "<node port>".into()
+                        }
+                        ("cells", Value::Array(cells)) => cells.iter().map(|cell| self.cell(cell, uuids)).collect(),
+                        _ => self.rewrite(value, uuids),
+                    };
+                    (self.string(key, &mut Vec::new()), rewritten)
+                };
+                Value::Object(fields.iter().map(field).collect())
+            }
+            Value::String(text) => self.string(text, uuids).into(),
+            _ => value.clone(),
+        }
+    }
+
+    fn cell(&self, cell: &Value, uuids: &mut Vec<String>) -> Value {
+        match cell {
+            Value::String(text) if self.patterns.age.is_match(text) => "<age>".into(),
+            _ => self.rewrite(cell, uuids),
+        }
+    }
+
+    fn version(&self, version: &str, uid: Option<&str>) -> String {
+        let known = uid.and_then(|uid| self.versions.get(uid)?.iter().position(|known| known == version));
+        match known {
+            Some(index) => format!("<version {}>", index + 1),
+            None if version.parse().is_ok_and(|version: u64| version > 0) => "<version>".to_owned(),
+            None => version.to_owned(),
+        }
+    }
+
+    /// A continue token, as far as its form is the one of apiserver's `storage/continue.go`.
+    fn continuation(&self, token: &str) -> String {
+        let lenient = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+        let decoded = GeneralPurpose::new(&base64::alphabet::URL_SAFE, lenient).decode(token).ok();
+        match decoded.and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok()) {
+            Some(mut inside) => {
+                if let Some(version) = inside.get_mut("rv") {
+                    *version = type_of(version).into();
+                }
+                format!("<continue {}>", self.string(&inside.to_string(), &mut Vec::new()))
+            }
+            None => "<continue>".to_owned(),
+        }
+    }
+
+    /// `uuids`: those in this answer that are no object's, as far as is known.
+    fn string(&self, text: &str, uuids: &mut Vec<String>) -> String {
+        let patterns = &self.patterns;
+        let mut text = text.to_owned();
+        if let Some(node) = self.node.as_ref().filter(|node| text.contains(*node)) {
+            text = text.replace(node, "<node>");
+        }
+        for (name, placeholder) in &self.generated {
+            if text.contains(name.as_str()) && !self.said(name) {
+                text = text.replace(name, placeholder);
+            }
+        }
+        for prefix in &self.loose {
+            text = loosen(&text, prefix);
+        }
+        let mut replace = |pattern: &Regex, by: &mut dyn FnMut(&Captures<'_>) -> String| {
+            let replaced = pattern.replace_all(
+                &text,
+                |found: &Captures<'_>| {
+                    if self.said(&found[0]) { found[0].to_owned() } else { by(found) }
+                },
+            );
+            let replaced = replaced.into_owned();
+            text = replaced;
+        };
+        replace(&patterns.token, &mut |found| token(&found[1]));
+        replace(&patterns.pem, &mut |found| format!("<{}>", found[1].to_lowercase()));
+        replace(&patterns.uuid, &mut |found| {
+            self.uids.get(&found[0]).cloned().unwrap_or_else(|| {
+                let known = uuids.iter().position(|uuid| *uuid == found[0]);
+                let index = known.unwrap_or_else(|| {
+                    uuids.push(found[0].to_owned());
+                    uuids.len() - 1
+                });
+                format!("<uuid {}>", index + 1)
+            })
+        });
+        replace(&patterns.time, &mut |found| time(&found[1], found.get(2).map_or(0, |fraction| fraction.len() - 1)));
+        replace(&patterns.version, &mut |found| format!("{}<version>", &found[1]));
+        replace(&patterns.address, &mut |found| {
+            let port = if found.get(2).is_some() { ":<port>" } else { "" };
+            match &found[1] {
+                "10.43" => format!("<service ip>{port}"),
+                "10.42" => format!("<pod ip>{port}"),
+                _ => format!("<loopback>{port}"),
+            }
+        });
+        replace(&patterns.hash, &mut |found| format!("{}<hash>", &found[1]));
+        text
+    }
+}
+
+/// How many bytes of `text` are a suffix as the server generates them: 5 or none.
+fn generated(text: &str) -> usize {
+    let count = text.bytes().take_while(|byte| b"bcdfghjklmnpqrstvwxz2456789".contains(byte)).count();
+    if count == 5 { 5 } else { 0 }
+}
+
+/// `text` with `<5>` for what was generated after `prefix`.
+fn loosen(text: &str, prefix: &str) -> String {
+    let mut parts = text.split(prefix);
+    let mut loosened = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        loosened.push_str(prefix);
+        let length = generated(part);
+        if length > 0 {
+            loosened.push_str("<5>");
+        }
+        loosened.push_str(&part[length..]);
+    }
+    loosened
+}
+
+/// A time is as good as another unless it is ahead, as expiries are: then by how many minutes.
+fn time(seconds: &str, digits: usize) -> String {
+    let precision = if digits == 0 { String::new() } else { format!(" .{digits}") };
+    let ahead = format!("{seconds}Z").parse::<Timestamp>().map(|time| time.as_second() - Timestamp::now().as_second());
+    match ahead {
+        Ok(ahead) if ahead > 90 => {
+            let minutes = (ahead + 30) / 60;
+            format!(
+                "<time in {}{precision}>",
+                Span::new().try_minutes(minutes).map_or_else(|_| "ages".into(), |span| format!("{span:#}"))
+            )
+        }
+        _ => format!("<time{precision}>"),
+    }
+}
+
+/// Of a JSON web token what it claims, and of this only the names.
+fn token(claims: &str) -> String {
+    let claims = URL_SAFE_NO_PAD.decode(claims).ok().and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
+    let mut names = Vec::new();
+    fn collect(value: &Value, path: &str, names: &mut Vec<String>) {
+        match value {
+            Value::Object(fields) => fields.iter().for_each(|(key, value)| collect(value, &format!("{path}.{key}"), names)),
+            _ => names.push(path.trim_start_matches('.').to_owned()),
+        }
+    }
+    collect(&claims.unwrap_or_default(), "", &mut names);
+    format!("<token of {}>", names.join(" "))
+}
+
+fn type_of(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "<null>",
+        Value::Bool(_) => "<bool>",
+        Value::Number(_) => "<number>",
+        Value::String(_) => "<string>",
+        Value::Array(_) => "<array>",
+        Value::Object(_) => "<object>",
+    }
+}
+
+/// Does something to every value at `pointer`, in which `*` stands for any key or index.
+fn each(value: &mut Value, pointer: &str, act: &mut dyn FnMut(&mut Value)) {
+    let Some(rest) = pointer.strip_prefix('/') else { return act(value) };
+    let (key, rest) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
+    match (key, value) {
+        ("*", Value::Array(items)) => items.iter_mut().for_each(|item| each(item, rest, act)),
+        ("*", Value::Object(fields)) => fields.values_mut().for_each(|field| each(field, rest, act)),
+        (_, Value::Array(items)) => {
+            if let Some(item) = key.parse().ok().and_then(|index: usize| items.get_mut(index)) {
+                each(item, rest, act);
+            }
+        }
+        (_, Value::Object(fields)) => {
+            if let Some(field) = fields.get_mut(&key.replace("~1", "/").replace("~0", "~")) {
+                each(field, rest, act);
+            }
+        }
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn normal(answers: &[Value]) -> Vec<Value> {
+        let exchange: Exchange = serde_json::from_value(json!({"do": "GET /"})).unwrap();
+        let mut normal = Normal::new("11111111-2222-3333-4444-555555555555", None).unwrap();
+        answers.iter().map(|answer| normal.answer(answer.clone(), &exchange)).collect()
+    }
+
+    #[test]
+    fn equal_uids_stay_equal_and_different_ones_different() {
+        let a = "0a0a0a0a-0000-4000-8000-000000000001";
+        let b = "0a0a0a0a-0000-4000-8000-000000000002";
+        let object = |uid: &str, version: &str| json!({"metadata": {"name": "x", "uid": uid, "resourceVersion": version}});
+        let got = normal(&[object(a, "7"), object(a, "9"), object(b, "7"), json!({"message": format!("{a} {b}")})]);
+        assert_eq!(got[0], json!({"metadata": {"name": "x", "uid": "<uid of x>", "resourceVersion": "<version 1>"}}));
+        assert_eq!(got[1]["metadata"]["resourceVersion"], "<version 2>");
+        assert_eq!(got[2]["metadata"]["uid"], "<uid of x #2>");
+        assert_eq!(got[3]["message"], "<uid of x> <uid of x #2>");
+    }
+
+    #[test]
+    fn what_is_missing_null_or_of_another_type_stays_so() {
+        let answer = json!({"metadata": {"uid": null, "resourceVersion": 7, "creationTimestamp": null}, "time": ""});
+        assert_eq!(normal(std::slice::from_ref(&answer))[0], answer);
+    }
+
+    #[test]
+    fn what_the_script_says_stays() {
+        let answer = json!({"uid": "11111111-2222-3333-4444-555555555555", "resourceVersion": "0"});
+        assert_eq!(normal(std::slice::from_ref(&answer))[0], answer);
+    }
+
+    #[test]
+    fn generated_names_are_known_again() {
+        let got = normal(&[
+            json!({"metadata": {"generateName": "web-", "name": "web-x7k2p", "uid": "u"}}),
+            json!({"message": "web-x7k2p not found"}),
+            json!({"metadata": {"generateName": "web-", "name": "web-longer"}}),
+        ]);
+        assert_eq!(got[1]["message"], "web-<5 1> not found");
+        assert_eq!(got[2]["metadata"]["name"], "web-longer");
+    }
+}

@@ -1,0 +1,228 @@
+//! Scripts and the answers that were kept of them, as files: `AREA.yaml` and `AREA.json`.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{Error, text};
+
+/// What is asked of a cluster, in order.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Script {
+    /// Namespaces made before (anew, with their default service account) and removed after.
+    #[serde(default)]
+    pub namespaces: Vec<String>,
+    /// Paths of objects removed before and after.
+    #[serde(default)]
+    pub remove: Vec<String>,
+    /// Abbreviations: `$(name)` in any text of the script.
+    #[serde(default, rename = "let")]
+    pub abbreviations: BTreeMap<String, String>,
+    /// Why the emulator is not measured by this script yet.
+    #[serde(default)]
+    pub not_yet: Option<String>,
+    /// It asks what the whole cluster has, so nothing else is to be played meanwhile.
+    #[serde(default)]
+    pub alone: bool,
+    /// The exchanges.
+    pub exchanges: Vec<Exchange>,
+    /// The file as it is: what is written there is no accident of one cluster, so it is never normalised.
+    #[serde(skip)]
+    pub source: String,
+}
+
+/// One request, and what is to be made of its answer.
+///
+/// `$(name)` in a path, header or body stands for what an earlier exchange kept under that name, or for an
+/// abbreviation; `$(fill N)` for N letters `x`, `$(nest N)` for a list in a list, N deep.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Exchange {
+    /// `METHOD path?query`.
+    #[serde(rename = "do")]
+    pub request: String,
+    /// What it is about, when the request does not say.
+    #[serde(default)]
+    pub it: Option<String>,
+    /// `anonymous` or an `Authorization` header; otherwise the kubeconfig's user.
+    #[serde(default)]
+    pub who: Option<String>,
+    /// More headers; a list is a header repeated.
+    #[serde(default)]
+    pub headers: BTreeMap<String, OneOrMany>,
+    /// The body, sent as JSON.
+    #[serde(default)]
+    pub body: Option<Value>,
+    /// The body as it is.
+    #[serde(default)]
+    pub raw: Option<String>,
+    /// Which patch the body is.
+    #[serde(default)]
+    pub patch: Option<Patch>,
+    /// Asked just after a second has begun, so that what a controller makes of it bears the same time: managed fields
+    /// are sorted by it.
+    #[serde(default)]
+    pub on_the_second: bool,
+    /// Names for parts of the answer's body, by JSON pointer.
+    #[serde(default)]
+    pub keep: BTreeMap<String, String>,
+    /// The answer is a stream of events, of which so many are read, or as many as come within a while.
+    #[serde(default)]
+    pub watch: Option<usize>,
+    /// What is asked while the watch is open, before its events are read.
+    #[serde(default)]
+    pub meanwhile: Vec<Exchange>,
+    /// Asked again until the answer's body has these values at these pointers (`status` is the HTTP status).
+    /// Only for what a controller does in its own time.
+    #[serde(default)]
+    pub until: BTreeMap<String, Value>,
+    /// Pointers to what differs between clusters for good reason: only its type is kept.
+    #[serde(default)]
+    pub volatile: Vec<String>,
+    /// Pointers to lists whose order means nothing, or, with `*`, to any of them.
+    #[serde(default)]
+    pub unordered: Vec<String>,
+    /// Pointers to lists and maps of what the whole cluster has, in which what others have brought to it is left out:
+    /// what has `example.com` in its name.
+    #[serde(default)]
+    pub foreign: Vec<String>,
+    /// Pointers to the only parts of a large body that are kept.
+    #[serde(default)]
+    pub only: Vec<String>,
+}
+
+/// A value of a header, or several.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub enum OneOrMany {
+    /// One.
+    One(String),
+    /// Several.
+    Many(Vec<String>),
+}
+
+impl OneOrMany {
+    pub(super) fn values(&self) -> &[String] {
+        match self {
+            Self::One(value) => std::slice::from_ref(value),
+            Self::Many(values) => values,
+        }
+    }
+}
+
+/// The four kinds of patches.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Patch {
+    /// RFC 6902.
+    Json,
+    /// RFC 7386.
+    Merge,
+    /// Kubernetes' own.
+    Strategic,
+    /// Server-side apply.
+    Apply,
+}
+
+impl Patch {
+    pub(super) fn content_type(self) -> &'static str {
+        match self {
+            Self::Json => "application/json-patch+json",
+            Self::Merge => "application/merge-patch+json",
+            Self::Strategic => "application/strategic-merge-patch+json",
+            Self::Apply => "application/apply-patch+yaml",
+        }
+    }
+}
+
+impl Script {
+    /// Reads `AREA.yaml`.
+    ///
+    /// # Errors
+    /// When it cannot be read or is no script.
+    pub fn read(path: &Path) -> Result<Self, Error> {
+        let source = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+        // Otherwise `n` and `y` would be booleans.
+        let options = serde_saphyr::options! { strict_booleans: true };
+        let mut script: Self =
+            serde_saphyr::from_str_with_options(&source, options).map_err(|error| format!("{}: {error}", path.display()))?;
+        script.source = source;
+        script.name_all();
+        Ok(script)
+    }
+
+    /// The scripts of a folder, by area, in the order of their names.
+    ///
+    /// # Errors
+    /// When one cannot be read or is no script.
+    pub fn read_all(folder: &Path) -> Result<Vec<(String, Self)>, Error> {
+        let mut paths: Vec<PathBuf> =
+            std::fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>()?;
+        paths.retain(|path| path.extension().is_some_and(|extension| extension == "yaml"));
+        paths.sort();
+        paths
+            .into_iter()
+            .map(|path| {
+                let area = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+                Ok((area, Self::read(&path)?))
+            })
+            .collect()
+    }
+
+    /// Gives every exchange a name of its own, by which it is found again in the recording.
+    fn name_all(&mut self) {
+        let mut taken = BTreeSet::new();
+        for exchange in &mut self.exchanges {
+            let wanted = exchange.it.take().unwrap_or_else(|| exchange.request.clone());
+            let mut name = wanted.clone();
+            let mut count = 1;
+            while !taken.insert(name.clone()) {
+                count += 1;
+                name = format!("{wanted} #{count}");
+            }
+            exchange.it = Some(name);
+        }
+    }
+}
+
+/// The answers to a script.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Recording {
+    /// The version of the cluster that gave them.
+    pub version: String,
+    /// By exchange, in order.
+    pub answers: Vec<Answer>,
+}
+
+/// One answer, normalised.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Answer {
+    /// Of the exchange.
+    pub name: String,
+    /// Status, headers and body.
+    pub answer: Value,
+}
+
+impl Recording {
+    /// Reads `AREA.json`.
+    ///
+    /// # Errors
+    /// When it cannot be read or is no recording.
+    pub fn read(path: &Path) -> Result<Self, Error> {
+        let text = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
+        Ok(serde_json::from_slice(&text).map_err(|error| format!("{}: {error}", path.display()))?)
+    }
+
+    /// Writes it so that a change of one answer is a change of few lines.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write(&self, path: &Path) -> Result<(), Error> {
+        Ok(std::fs::write(path, text::pretty(&serde_json::to_value(self)?) + "\n")?)
+    }
+}
