@@ -1,0 +1,370 @@
+//! What the controllers that act on objects share: a view of the cluster's objects, writes under the manager's name, second tries,
+//! and one loop that wakes each of them when what it looks at has changed.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+
+use super::call;
+use super::events::{Events, Note};
+use crate::access::User;
+use crate::admission::Objects;
+use crate::cluster::Cluster;
+use crate::kinds::meta::Part;
+use crate::kinds::view::text;
+use crate::registry::Served;
+use crate::schema::codec;
+use crate::status::Refusal;
+use crate::store::Range;
+use crate::verbs::DeleteOptions;
+
+/// A resource by group and plural.
+pub(super) type Resource = (&'static str, &'static str);
+
+pub(super) const CLAIMS: Resource = ("", "persistentvolumeclaims");
+pub(super) const CRON_JOBS: Resource = ("batch", "cronjobs");
+pub(super) const DAEMON_SETS: Resource = ("apps", "daemonsets");
+pub(super) const DEPLOYMENTS: Resource = ("apps", "deployments");
+pub(super) const JOBS: Resource = ("batch", "jobs");
+pub(super) const NODES: Resource = ("", "nodes");
+pub(super) const PODS: Resource = ("", "pods");
+pub(super) const REPLICA_SETS: Resource = ("apps", "replicasets");
+pub(super) const REPLICATION_CONTROLLERS: Resource = ("", "replicationcontrollers");
+pub(super) const REVISIONS: Resource = ("apps", "controllerrevisions");
+pub(super) const SERVICES: Resource = ("", "services");
+pub(super) const STATEFUL_SETS: Resource = ("apps", "statefulsets");
+pub(super) const VOLUMES: Resource = ("", "persistentvolumes");
+
+/// One that brings objects to what they ask for.
+pub(super) struct Controller {
+    /// What it looks at.
+    pub(super) watches: &'static [Resource],
+    /// Looks at everything once and does what is to be done. It is called again after each change of what it watches, its own
+    /// writes included, and when the time that it gave to [`Desk::wake_at`] has come.
+    pub(super) settle: fn(&Desk),
+}
+
+/// How long a burst of writes is given before it is looked at.
+const BURST: Duration = Duration::from_millis(2);
+/// The first wait after a failure; it doubles with each further one (`DefaultControllerRateLimiter`).
+const FIRST_RETRY: SignedDuration = SignedDuration::from_millis(5);
+const LAST_RETRY: SignedDuration = SignedDuration::from_secs(1000);
+/// More failures than these are forgotten, oldest objects or not: most of them are of objects that are gone.
+const FAILURES: usize = 10_000;
+
+/// The objects of a table as they were when it was last looked at.
+#[derive(Default)]
+struct Table {
+    /// Whether it was looked at in this look already.
+    fresh: bool,
+    objects: BTreeMap<(String, String), (u64, Arc<Value>)>,
+}
+
+/// What the controllers work at.
+pub(super) struct Desk {
+    pub(super) cluster: Arc<Cluster>,
+    user: User,
+    tables: RefCell<HashMap<(String, String), Table>>,
+    wake: Cell<Option<Timestamp>>,
+    events: RefCell<Events>,
+    /// By uid: how often in a row something went wrong, and when it may be tried again.
+    failures: RefCell<HashMap<String, (u32, Timestamp)>>,
+}
+
+/// Runs controllers for ever.
+pub(super) async fn run(cluster: Arc<Cluster>, controllers: &'static [Controller]) {
+    let mut follow = cluster.store.follow();
+    let desk = Desk::new(cluster);
+    let mut seen: Vec<(Option<u64>, Option<Timestamp>)> = vec![(None, None); controllers.len()];
+    loop {
+        let mut idle = true;
+        for (controller, (seen, wake)) in controllers.iter().zip(&mut seen) {
+            let changed = controller.watches.iter().map(|resource| desk.changed_at(*resource)).max();
+            let due = wake.is_some_and(|at| at <= desk.cluster.clock());
+            if *seen == changed && !due {
+                continue;
+            }
+            idle = false;
+            *seen = changed;
+            *wake = desk.settle(controller);
+            // Each may take a while: others on this thread want to go on.
+            tokio::task::yield_now().await;
+        }
+        if !idle {
+            continue;
+        }
+        let next = seen.iter().filter_map(|(_, wake)| *wake).min();
+        let wait = next.map(|at| Duration::try_from(at.duration_since(desk.cluster.clock())).unwrap_or_default());
+        tokio::select! {
+            changed = follow.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+                tokio::time::sleep(BURST).await;
+                follow.mark_unchanged();
+            }
+            () = sleep(wait) => {}
+        }
+    }
+}
+
+/// For ever when there is nothing to wait for.
+async fn sleep(wait: Option<Duration>) {
+    match wait {
+        Some(wait) => tokio::time::sleep(wait).await,
+        None => std::future::pending().await,
+    }
+}
+
+impl Desk {
+    pub(super) fn new(cluster: Arc<Cluster>) -> Self {
+        Self {
+            cluster,
+            user: User::system(),
+            tables: RefCell::default(),
+            wake: Cell::default(),
+            events: RefCell::default(),
+            failures: RefCell::default(),
+        }
+    }
+
+    /// Lets a controller look once; when it wants to look again though nothing changes.
+    pub(super) fn settle(&self, controller: &Controller) -> Option<Timestamp> {
+        self.look(controller.settle);
+        self.wake.take()
+    }
+
+    /// Lets someone look at the newest of everything.
+    pub(super) fn look(&self, settle: fn(&Self)) {
+        for table in self.tables.borrow_mut().values_mut() {
+            table.fresh = false;
+        }
+        self.wake.set(None);
+        settle(self);
+    }
+
+    fn served(&self, (group, resource): (&str, &str)) -> Option<Arc<Served>> {
+        self.cluster.registry().any_version(group, resource)
+    }
+
+    fn changed_at(&self, (group, resource): Resource) -> u64 {
+        let table = if group.is_empty() { resource.to_owned() } else { format!("{resource}.{group}") };
+        self.cluster.store.changed_at(&table)
+    }
+
+    /// The time, as long as one look takes it to be.
+    pub(super) fn clock(&self) -> Timestamp {
+        self.cluster.clock()
+    }
+
+    pub(super) fn now(&self) -> String {
+        self.cluster.now()
+    }
+
+    /// The controller that is looking wants to look again then.
+    pub(super) fn wake_at(&self, at: Timestamp) {
+        self.wake.set(Some(self.wake.get().map_or(at, |before| before.min(at))));
+    }
+
+    /// The objects of a resource in the order of their namespaces and names, without their managed fields.
+    pub(super) fn all(&self, resource: Resource) -> Vec<Arc<Value>> {
+        self.list(resource.0, resource.1, None)
+    }
+
+    /// Those of one namespace.
+    pub(super) fn within(&self, resource: Resource, namespace: &str) -> Vec<Arc<Value>> {
+        self.list(resource.0, resource.1, Some(namespace))
+    }
+
+    /// Brings the view of a table up to date, once a look.
+    fn refresh(&self, group: &str, resource: &str) {
+        let mut tables = self.tables.borrow_mut();
+        let table = tables.entry((group.to_owned(), resource.to_owned())).or_default();
+        if std::mem::replace(&mut table.fresh, true) {
+            return;
+        }
+        let Some(served) = self.served((group, resource)) else { return };
+        let (_, stored) = self.cluster.store.list(&served.table, &Range::default(), None).unwrap_or_default();
+        let mut before = std::mem::take(&mut table.objects);
+        for stored in stored {
+            let key = (stored.namespace.clone(), stored.name.clone());
+            let known = before.remove(&key).filter(|(revision, _)| *revision == stored.revision);
+            let known = known.unwrap_or_else(|| {
+                let mut object = served.live(&stored);
+                if let Some(metadata) = object["metadata"].as_object_mut() {
+                    // They are half of an object, and nobody here reads them.
+                    metadata.remove("managedFields");
+                }
+                (stored.revision, Arc::new(object))
+            });
+            table.objects.insert(key, known);
+        }
+    }
+
+    /// Creates an object, with the defaults of its type.
+    pub(super) fn create(&self, resource: Resource, namespace: &str, mut object: Value) -> Result<Value, Refusal> {
+        let Some(served) = self.served(resource) else { return Err(Refusal::internal("no such resource")) };
+        served.default(&mut object);
+        object = typed(&served, object);
+        call(&self.cluster, &self.user, &served, namespace, "", "").create(object)
+    }
+
+    /// Changes the object of that uid, or one of its parts. Returns it as it is then.
+    pub(super) fn update(
+        &self,
+        resource: Resource,
+        object: &Value,
+        part: Part,
+        edit: &dyn Fn(&mut Value),
+    ) -> Result<Value, Refusal> {
+        let Some(served) = self.served(resource) else { return Err(Refusal::internal("no such resource")) };
+        let metadata = &object["metadata"];
+        let subresource = if part == Part::Status { "status" } else { "" };
+        let call = call(&self.cluster, &self.user, &served, text(&metadata["namespace"]), text(&metadata["name"]), subresource);
+        let changed = call.update(part, false, &|live| {
+            if live["metadata"]["uid"] != metadata["uid"] {
+                // Another object of the same name is none of our business.
+                return Err(served.not_found(text(&metadata["name"])));
+            }
+            let mut next = live.clone();
+            edit(&mut next);
+            served.default(&mut next);
+            Ok(served.own(live, typed(&served, next), &call))
+        });
+        changed.map(|(object, _)| object)
+    }
+
+    /// Gives an object its status, unless it has it. Returns whether it has it now.
+    pub(super) fn set_status(&self, resource: Resource, object: &Value, mut status: Value) -> bool {
+        without_new_nothings(&object["status"], &mut status);
+        self.set_whole_status(resource, object, &status)
+    }
+
+    /// The same for one that counts zeros.
+    pub(super) fn set_whole_status(&self, resource: Resource, object: &Value, status: &Value) -> bool {
+        if object["status"] == *status {
+            return true;
+        }
+        let written = self.update(resource, object, Part::Status, &|live| live["status"] = status.clone());
+        self.heard(object, written).is_some()
+    }
+
+    /// Deletes an object, if it still is that one.
+    pub(super) fn delete(&self, resource: Resource, object: &Value, propagation: Option<&str>) -> Result<(), Refusal> {
+        let Some(served) = self.served(resource) else { return Err(Refusal::internal("no such resource")) };
+        let metadata = &object["metadata"];
+        let call = call(&self.cluster, &self.user, &served, text(&metadata["namespace"]), text(&metadata["name"]), "");
+        let options = DeleteOptions {
+            uid: metadata["uid"].as_str().map(str::to_owned),
+            propagation: propagation.map(str::to_owned),
+            ..DeleteOptions::default()
+        };
+        call.delete(&options).map(drop)
+    }
+
+    /// Takes note of a write that was refused: of an object that is gone or was changed meanwhile, all is well.
+    pub(super) fn heard<T>(&self, object: &Value, outcome: Result<T, Refusal>) -> Option<T> {
+        match outcome {
+            Ok(done) => Some(done),
+            Err(refusal) => {
+                if !matches!(refusal.reason.as_str(), "NotFound" | "Conflict") {
+                    let name = text(&object["metadata"]["name"]);
+                    tracing::warn!(kind = text(&object["kind"]), name, %refusal, "a controller's write was refused");
+                }
+                None
+            }
+        }
+    }
+
+    /// Tells of something that happened to an object.
+    pub(super) fn tell(&self, about: &Value, component: &str, warning: bool, reason: &str, message: &str) {
+        let note = Note { about, component, warning, reason, message };
+        self.events.borrow_mut().record(&self.cluster, &self.user, &note);
+    }
+
+    /// The same for what lasts: it is told when it begins.
+    pub(super) fn tell_once(&self, about: &Value, component: &str, warning: bool, reason: &str, message: &str) {
+        let note = Note { about, component, warning, reason, message };
+        if !self.events.borrow().has(&note) {
+            self.events.borrow_mut().record(&self.cluster, &self.user, &note);
+        }
+    }
+
+    /// Whether what failed for this object may be tried again. If not yet, the controller is woken when it may.
+    pub(super) fn may_try(&self, object: &Value) -> bool {
+        match self.failures.borrow().get(text(&object["metadata"]["uid"])) {
+            Some((_, next)) if *next > self.clock() => {
+                self.wake_at(*next);
+                false
+            }
+            _ => true,
+        }
+    }
+
+    /// Something failed for this object: it is tried again after a while, which grows.
+    pub(super) fn failed(&self, object: &Value) {
+        let mut failures = self.failures.borrow_mut();
+        if failures.len() >= FAILURES {
+            failures.clear();
+        }
+        let entry = failures.entry(text(&object["metadata"]["uid"]).to_owned()).or_insert((0, Timestamp::UNIX_EPOCH));
+        let wait = FIRST_RETRY.checked_mul(1 << entry.0.min(18)).unwrap_or(LAST_RETRY).min(LAST_RETRY);
+        let next = self.clock().checked_add(wait).unwrap_or(Timestamp::MAX);
+        *entry = (entry.0.saturating_add(1), next);
+        self.wake_at(next);
+    }
+
+    /// All is well with this object.
+    pub(super) fn succeeded(&self, object: &Value) {
+        self.failures.borrow_mut().remove(text(&object["metadata"]["uid"]));
+    }
+}
+
+/// An object as a typed client sends it: without the zeros that its type leaves out, so that nobody owns them.
+fn typed(served: &Served, object: Value) -> Value {
+    match served.ty() {
+        Some(ty) => codec::encode(ty, object),
+        None => object,
+    }
+}
+
+/// Zeros and the like that the old one has not either: the API leaves most of them out.
+fn without_new_nothings(old: &Value, new: &mut Value) {
+    let nothing = |value: &Value| match value {
+        Value::Null => true,
+        Value::Bool(flag) => !flag,
+        Value::Number(number) => number.as_i64() == Some(0),
+        Value::String(text) => text.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        Value::Object(fields) => fields.is_empty(),
+    };
+    if let Value::Object(fields) = new {
+        fields.retain(|key, value| !nothing(value) || (!value.is_null() && old.get(key) == Some(value)));
+    }
+}
+
+impl Objects for Desk {
+    fn get(&self, group: &str, resource: &str, namespace: &str, name: &str) -> Option<Arc<Value>> {
+        self.refresh(group, resource);
+        let tables = self.tables.borrow();
+        let table = tables.get(&(group.to_owned(), resource.to_owned()))?;
+        table.objects.get(&(namespace.to_owned(), name.to_owned())).map(|(_, object)| object.clone())
+    }
+
+    fn list(&self, group: &str, resource: &str, namespace: Option<&str>) -> Vec<Arc<Value>> {
+        self.refresh(group, resource);
+        let tables = self.tables.borrow();
+        let Some(table) = tables.get(&(group.to_owned(), resource.to_owned())) else { return Vec::new() };
+        match namespace {
+            None => table.objects.values().map(|(_, object)| object.clone()).collect(),
+            Some(namespace) => {
+                let of_it = table.objects.range((namespace.to_owned(), String::new())..);
+                of_it.take_while(|((ns, _), _)| ns == namespace).map(|(_, (_, object))| object.clone()).collect()
+            }
+        }
+    }
+}
