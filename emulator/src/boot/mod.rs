@@ -1,0 +1,41 @@
+//! The objects that a new cluster has: taken from a running K3s, as `xtask schema` takes its types.
+
+use serde_json::Value;
+
+use crate::cluster::Cluster;
+use crate::status::Refusal;
+use crate::store::Key;
+
+/// One object a line: what K3s v1.34.1 puts into a new cluster, without what differs from one cluster to the next.
+const OBJECTS: &str = include_str!("v1.34.1.jsonl");
+
+/// Gives an empty store the objects of a new cluster.
+pub(crate) fn boot(cluster: &Cluster) -> Result<(), Refusal> {
+    if cluster.store.count("namespaces") > 0 {
+        return Ok(());
+    }
+    let now = cluster.now();
+    for line in OBJECTS.lines() {
+        let mut object: Value = serde_json::from_str(line).map_err(|e| Refusal::internal(&e.to_string()))?;
+        let text = |key: &str| object[key].as_str().unwrap_or_default().to_owned();
+        let (api_version, kind) = (text("apiVersion"), text("kind"));
+        let (group, version) = api_version.split_once('/').unwrap_or(("", &api_version));
+        let registry = cluster.registry();
+        let Some(served) = registry.of_kind(group, version, &kind) else {
+            return Err(Refusal::internal(&format!("{api_version} {kind} is not served")));
+        };
+        let metadata = &mut object["metadata"];
+        metadata["uid"] = uuid::Uuid::new_v4().to_string().into();
+        metadata["creationTimestamp"] = now.clone().into();
+        for entry in metadata.get_mut("managedFields").and_then(Value::as_array_mut).into_iter().flatten() {
+            entry["time"] = now.clone().into();
+        }
+        let name = |key: &str| metadata[key].as_str().unwrap_or_default().to_owned();
+        let key = Key::new(&served.table, &name("namespace"), &name("name"));
+        let stored = cluster.store.create(&key, served.to_stored(object));
+        if let Ok(stored) = stored {
+            cluster.committed(served, &stored);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,179 @@
+//! Starting and stopping: what a user of the crate holds.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+
+use crate::access::authority::{Authority, AuthorityError};
+use crate::api::server;
+use crate::cluster::Cluster;
+use crate::store::Store;
+use crate::{boot, controllers};
+
+/// Why an emulator did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// It serves this machine only: what it emulates has no more protection than a test needs.
+    #[error("{0} is not a loopback address; the emulator listens on 127.0.0.0/8 or ::1 only")]
+    NotLoopback(IpAddr),
+    /// The port is taken, most likely.
+    #[error("listening on {0}: {1}")]
+    Listen(SocketAddr, #[source] io::Error),
+    /// The state directory cannot be used, or what is in it cannot be read.
+    #[error("the state in {0}: {1}")]
+    State(PathBuf, #[source] io::Error),
+    /// No certificates.
+    #[error(transparent)]
+    Authority(#[from] AuthorityError),
+    /// The objects of a new cluster could not be made.
+    #[error("the objects of a new cluster: {0}")]
+    Boot(String),
+}
+
+/// Why there is no client of an emulator.
+#[cfg(feature = "client")]
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// kube-rs does not understand the kubeconfig.
+    #[error(transparent)]
+    Kubeconfig(#[from] kube::config::KubeconfigError),
+    /// kube-rs could not make a client.
+    #[error(transparent)]
+    Client(#[from] kube::Error),
+}
+
+/// How an emulator is to be; see [`Emulator::builder`].
+#[derive(Clone, Debug)]
+pub struct Builder {
+    address: SocketAddr,
+    state: Option<PathBuf>,
+}
+
+impl Builder {
+    /// Where to listen; a loopback address. Default: a free port of 127.0.0.1.
+    #[must_use]
+    pub fn address(mut self, address: SocketAddr) -> Self {
+        self.address = address;
+        self
+    }
+
+    /// Keeps objects and certificates in a directory, so that a second start goes on where the first ended. Default: in memory.
+    #[must_use]
+    pub fn state(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.state = Some(directory.into());
+        self
+    }
+
+    /// Starts it, on the Tokio runtime of the caller. Once this returns, it serves.
+    ///
+    /// # Errors
+    ///
+    /// See [`StartError`].
+    pub async fn start(self) -> Result<Emulator, StartError> {
+        if !self.address.ip().is_loopback() {
+            return Err(StartError::NotLoopback(self.address.ip()));
+        }
+        let listener = TcpListener::bind(self.address).await.map_err(|e| StartError::Listen(self.address, e))?;
+        let address = listener.local_addr().map_err(|e| StartError::Listen(self.address, e))?;
+        let directory = self.state.as_deref();
+        let state = |error| StartError::State(directory.unwrap_or(Path::new("")).to_owned(), error);
+        if let Some(directory) = directory {
+            private_directory(directory).map_err(state)?;
+        }
+        let store = Store::open(directory).map_err(state)?;
+        let authority = Authority::open(directory)?;
+        let tls = TlsAcceptor::from(Arc::new(authority.tls(address.ip())?));
+        let kubeconfig = kubeconfig(&authority, address)?;
+        let cluster = Arc::new(Cluster::new(store, authority));
+        boot::boot(&cluster).map_err(|refusal| StartError::Boot(refusal.message))?;
+        let (stop, stopped) = watch::channel(false);
+        let mut tasks = JoinSet::new();
+        controllers::start(&cluster, &mut tasks);
+        tasks.spawn(server::serve(listener, tls, cluster, stopped));
+        Ok(Emulator { address, kubeconfig, stop, tasks })
+    }
+}
+
+fn private_directory(directory: &Path) -> io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(directory)
+}
+
+/// How clients get to it, as its administrator.
+fn kubeconfig(authority: &Authority, address: SocketAddr) -> Result<String, AuthorityError> {
+    let admin = authority.identify("system:admin", "system:masters")?;
+    let encode = |pem: &str| STANDARD.encode(pem);
+    Ok(format!(
+        "apiVersion: v1\nkind: Config\ncurrent-context: default\npreferences: {{}}\n\
+         clusters:\n- name: default\n  cluster:\n    server: https://{address}\n    certificate-authority-data: {}\n\
+         contexts:\n- name: default\n  context:\n    cluster: default\n    user: default\n\
+         users:\n- name: default\n  user:\n    client-certificate-data: {}\n    client-key-data: {}\n",
+        encode(authority.server_ca()),
+        encode(&admin.certificate),
+        encode(&admin.key),
+    ))
+}
+
+/// A running cluster. It ends when this is dropped, with every connection to it.
+#[derive(Debug)]
+pub struct Emulator {
+    address: SocketAddr,
+    kubeconfig: String,
+    stop: watch::Sender<bool>,
+    tasks: JoinSet<()>,
+}
+
+impl Emulator {
+    /// An emulator in memory, on a free port of 127.0.0.1.
+    #[must_use]
+    pub fn builder() -> Builder {
+        Builder { address: (Ipv4Addr::LOCALHOST, 0).into(), state: None }
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its URL: `https://127.0.0.1:41234`.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("https://{}", self.address)
+    }
+
+    /// A kubeconfig of its administrator, as YAML. It holds a private key.
+    #[must_use]
+    pub fn kubeconfig(&self) -> &str {
+        &self.kubeconfig
+    }
+
+    /// A client of its administrator.
+    ///
+    /// # Errors
+    ///
+    /// When kube-rs makes no client of the kubeconfig.
+    #[cfg(feature = "client")]
+    pub async fn client(&self) -> Result<kube::Client, ClientError> {
+        let kubeconfig = kube::config::Kubeconfig::from_yaml(&self.kubeconfig)?;
+        let config = kube::Config::from_custom_kubeconfig(kubeconfig, &kube::config::KubeConfigOptions::default()).await?;
+        Ok(kube::Client::try_from(config)?)
+    }
+
+    /// Ends it and waits until nothing of it runs.
+    pub async fn stop(mut self) {
+        self.stop.send_replace(true);
+        self.tasks.shutdown().await;
+    }
+}

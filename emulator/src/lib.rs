@@ -1,0 +1,64 @@
+//! A K3s cluster inside the process: its API, as K3s v1.34.1 serves it.
+//!
+//! kubectl, kube-rs and client-go talk to it as they talk to K3s: over HTTPS, with certificates or tokens. What it answers is
+//! measured against recordings of a real K3s (`tests/replay.rs`); what it does not emulate, it refuses with an error that says so.
+//! Nothing runs pods yet: they are accepted, defaulted, validated and admitted, and stay Pending.
+//!
+//! ```
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use k3s_arc_emulator::Emulator;
+//!
+//! let emulator = Emulator::builder().start().await?;
+//! std::fs::write("kubeconfig", emulator.kubeconfig())?;
+//! // KUBECONFIG=kubeconfig kubectl get namespaces
+//! emulator.stop().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! With the feature `client`, a test has a kube client in one line; the cluster is gone when the emulator is dropped.
+//!
+#![cfg_attr(feature = "client", doc = "```")]
+#![cfg_attr(not(feature = "client"), doc = "```ignore")]
+//! # tokio::runtime::Runtime::new()?.block_on(async {
+//! use k3s_arc_emulator::Emulator;
+//! use kube::api::{Api, DynamicObject, ListParams};
+//! use kube::core::{ApiResource, GroupVersionKind};
+//!
+//! let emulator = Emulator::builder().start().await?;
+//! let client = emulator.client().await?;
+//! let namespaces = ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", "Namespace"));
+//! let all = Api::<DynamicObject>::all_with(client, &namespaces).list(&ListParams::default()).await?;
+//! assert!(all.items.iter().any(|namespace| namespace.metadata.name.as_deref() == Some("kube-system")));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod access;
+mod admission;
+mod api;
+mod boot;
+mod cluster;
+mod controllers;
+mod custom;
+mod emulator;
+pub mod field;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
+mod kinds;
+pub mod merge;
+mod proto;
+mod registry;
+pub mod schema;
+mod selector;
+pub mod status;
+mod store;
+mod table;
+mod verbs;
+
+pub use access::authority::AuthorityError;
+#[cfg(feature = "client")]
+pub use emulator::ClientError;
+pub use emulator::{Builder, Emulator, StartError};
