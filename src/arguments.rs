@@ -1,6 +1,7 @@
 //! The command line's arguments. Every option is a `K3S_ARC_*` variable too; the option wins.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -21,17 +22,31 @@ const EXIT_CODES: &str = "Exit codes: 0 all checks passed, 1 a check failed, 2 b
 pub(crate) enum Command {
     /// Start K3s, launch Arc data services on it, ask every check, clean up
     Validate(Validate),
+    /// Serve a cluster until interrupted, or in the background; so far the emulator's only
+    Up(Up),
     /// List the runs that are still there: active ones, and those kept
     List,
-    /// Remove everything that runs made
+    /// Remove everything that runs made; without arguments, the clusters that `up` serves
     Down {
         /// The runs, by id
-        #[arg(required_unless_present = "all")]
         runs: Vec<String>,
-        /// Every run that is not active
+        /// Every run that is not active, and the clusters that `up` serves
         #[arg(long)]
         all: bool,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Up {
+    /// Where to write the kubeconfig; without it, beside the run's other files
+    #[arg(long, value_name = "FILE")]
+    pub(crate) kubeconfig: Option<PathBuf>,
+    /// The port of 127.0.0.1 to listen on; without it, a free one
+    #[arg(long, value_name = "PORT", default_value_t = 0, hide_default_value = true)]
+    pub(crate) port: u16,
+    /// Return once it serves, and leave it serving in the background until `k3s-arc down`
+    #[arg(long)]
+    pub(crate) detach: bool,
 }
 
 #[derive(Debug, Args)]
@@ -46,7 +61,7 @@ pub(crate) struct Validate {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Options of every command")]
 pub(crate) struct Options {
-    /// Who makes the cluster: auto or docker
+    /// Who makes the cluster: auto, docker or emulator
     #[arg(long, global = true, env = "K3S_ARC_PROVIDER", value_name = "PROVIDER")]
     provider: Option<OsString>,
     /// Which K3s: a version (v1.34.1+k3s1) or a whole image reference

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod progress;
+mod up;
 mod validate;
 
 use std::process::ExitCode;
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
     };
     let code = match arguments.command {
         Command::Validate(what) => runtime.block_on(validate::run(config, &what)),
+        Command::Up(what) => runtime.block_on(up::run(&config, &what)),
         Command::List => list(&config),
         Command::Down { runs, all } => runtime.block_on(down(&config, &runs, all)),
     };
@@ -59,7 +61,12 @@ fn list(config: &Config) -> Result<u8, Failed> {
         progress::print("no runs");
     }
     for run in found {
-        progress::print(&format!("{}  {}", run.id, if run.active { "active" } else { "kept" }));
+        let state = match (run.active, run.serves) {
+            (true, true) => "serving",
+            (true, false) => "active",
+            (false, _) => "kept",
+        };
+        progress::print(&format!("{}  {state}", run.id));
     }
     Ok(PASSED)
 }
@@ -69,7 +76,12 @@ async fn down(config: &Config, runs: &[String], all: bool) -> Result<u8, Failed>
     if let Some(unknown) = runs.iter().find(|run| !found.iter().any(|found| found.id == **run)) {
         return Err((miette::miette!(help = "`k3s-arc list` shows the runs there are", "there is no run {unknown}"), USAGE));
     }
-    for run in found.iter().filter(|run| runs.contains(&run.id) || (all && !run.active)) {
+    let wanted = |run: &&cluster::Found| match (runs, all) {
+        ([], false) => run.serves,
+        ([], true) => run.serves || !run.active,
+        (named, _) => named.contains(&run.id),
+    };
+    for run in found.iter().filter(wanted) {
         run.remove().await.map_err(|error| (Report::new(error), ENVIRONMENT))?;
         progress::print(&format!("removed {}", run.id));
     }

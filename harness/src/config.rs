@@ -36,6 +36,8 @@ pub enum ProviderChoice {
     Auto,
     /// K3s in a Docker container.
     Docker,
+    /// K3s's API emulated in process.
+    Emulator,
 }
 
 /// Whether a cluster outlives the run that made it.
@@ -127,7 +129,7 @@ impl Config {
             Some(path) => Err(ConfigError::Missing { name, path, kind }),
             None => Ok(None),
         };
-        let provider = choice("K3S_ARC_PROVIDER", &["auto", "docker"], "`auto` or `docker`", 0)?;
+        let provider = choice("K3S_ARC_PROVIDER", &["auto", "docker", "emulator"], "`auto`, `docker` or `emulator`", 0)?;
         let keep = choice("K3S_ARC_KEEP", &["never", "failed", "always"], "`never`, `failed` or `always`", 0)?;
         let launcher_image = choice("K3S_ARC_LAUNCHER_IMAGE", &["standin", "tree"], "`standin` or `tree`", 0)?;
         let boot_timeout = match text("K3S_ARC_BOOT_TIMEOUT") {
@@ -141,7 +143,7 @@ impl Config {
             },
         };
         Ok(Self {
-            provider: [ProviderChoice::Auto, ProviderChoice::Docker][provider],
+            provider: [ProviderChoice::Auto, ProviderChoice::Docker, ProviderChoice::Emulator][provider],
             k3s: match text("K3S_ARC_K3S") {
                 None => K3sImage::default(),
                 Some(value) => K3sImage::from_str(&value).map_err(ConfigError::K3s)?,
@@ -184,7 +186,7 @@ mod tests {
     }
 
     #[rstest]
-    #[case::provider("K3S_ARC_PROVIDER", "vagrant", "K3S_ARC_PROVIDER=vagrant: expected `auto` or `docker`")]
+    #[case::provider("K3S_ARC_PROVIDER", "vagrant", "K3S_ARC_PROVIDER=vagrant: expected `auto`, `docker` or `emulator`")]
     #[case::keep("K3S_ARC_KEEP", "yes", "K3S_ARC_KEEP=yes: expected `never`, `failed` or `always`")]
     #[case::timeout("K3S_ARC_BOOT_TIMEOUT", "0", "K3S_ARC_BOOT_TIMEOUT=0: expected whole seconds from 1 to 3600")]
     #[case::directory(

@@ -11,7 +11,7 @@ use kube::Api;
 use crate::{
     check::{Access, Check, Context, Evidence, Failure},
     cluster::{ClusterSpec, Lease, LeaseError, Provider, Run, RunError, archives_in, docker::Docker, exclusive, write_private},
-    config::{Config, ConfigError},
+    config::{Config, ConfigError, ProviderChoice},
     diagnosis,
     image::{Standin, StandinError},
     launcher::{Launch, LaunchError, LaunchOptions, Outcome, OverlayError},
@@ -45,6 +45,13 @@ pub enum FixtureError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Standin(#[from] StandinError),
+    /// Checks ask pods, which nothing runs yet in the emulator.
+    #[error("the emulator answers as K3s's API does, and runs no pods: the checks cannot be asked of it")]
+    #[diagnostic(
+        code(k3s_arc::config),
+        help("use `--provider docker`; `k3s-arc up --provider emulator` serves the emulated API")
+    )]
+    NoPods,
     /// The run has no directory or no reaper.
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -105,7 +112,7 @@ impl FixtureError {
     /// Whether what the user gave is the cause: a configuration, a launcher tree, a `.test.env`.
     pub fn is_input(&self) -> bool {
         match self {
-            Self::Config(_) | Self::ImagesDir { .. } => true,
+            Self::Config(_) | Self::ImagesDir { .. } | Self::NoPods => true,
             Self::Launch(LaunchError::Overlay(error)) => !matches!(error, OverlayError::NoRenderer { .. }),
             _ => false,
         }
@@ -171,6 +178,9 @@ impl Fixture {
                 RUN.get_or_init(|| joined)
             }
         };
+        if config.provider == ProviderChoice::Emulator {
+            return Err(FixtureError::NoPods);
+        }
         let provider: Arc<dyn Provider> = Arc::new(Docker::new(standin, config.boot_timeout));
         let lease = Lease::take(run, &*provider, &spec, access).await?;
         Ok(Self { run, lease, config })

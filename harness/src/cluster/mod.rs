@@ -1,6 +1,7 @@
 //! Clusters: what is asked for, who makes it, what it can do, and how a test run shares it.
 
 pub mod docker;
+mod emulator;
 mod k3s;
 mod lease;
 mod lock;
@@ -22,6 +23,7 @@ use kube::Client;
 
 pub(crate) use self::{docker::archives_in, lock::exclusive, run::write_private};
 pub use self::{
+    emulator::{Serving, ServingError},
     k3s::{K3sImage, K3sImageError},
     lease::{Access, Lease, LeaseError},
     node::{NodeAccess, NodeError, NodeOutput},

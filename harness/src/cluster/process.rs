@@ -28,6 +28,17 @@ impl Process {
         }
     }
 
+    /// Asks it to end. False when it does not run any more.
+    pub(crate) fn terminate(self) -> bool {
+        if !self.runs() {
+            return false;
+        }
+        let pid = Pid::from_u32(self.pid);
+        let system = refreshed(ProcessesToUpdate::Some(&[pid]), ProcessRefreshKind::nothing());
+        let process = system.as_ref().and_then(|system| system.process(pid));
+        process.and_then(|process| process.kill_with(sysinfo::Signal::Term)).unwrap_or(false)
+    }
+
     /// Whether it still runs.
     pub(crate) fn runs(self) -> bool {
         started(self.pid) == Some(self.started)

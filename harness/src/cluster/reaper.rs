@@ -13,7 +13,7 @@ use std::{
     process::{Command, ExitCode, Stdio},
 };
 
-use super::{docker, lock, run::Record};
+use super::{docker, lock, process::Process, run::Record};
 use crate::config::Keep;
 
 /// The argument that makes a program of ours the reaper.
@@ -169,12 +169,21 @@ pub struct Found {
     pub id: String,
     /// Whether its root process still runs.
     pub active: bool,
+    /// Whether it is a cluster that `k3s-arc up` serves.
+    pub serves: bool,
+    root: Process,
     directory: std::path::PathBuf,
 }
 
 /// The runs of this user that are still there.
 pub fn find(config: &crate::config::Config) -> Vec<Found> {
-    let found = |(directory, record): (_, Record)| Found { active: record.root.runs(), id: record.id, directory };
+    let found = |(directory, record): (_, Record)| Found {
+        active: record.root.runs(),
+        serves: record.serves,
+        root: record.root,
+        id: record.id,
+        directory,
+    };
     runs(&super::run::base(config)).into_iter().map(found).collect()
 }
 
@@ -184,6 +193,15 @@ impl Found {
     /// # Errors
     /// [`CleanError`], naming what is left.
     pub async fn remove(&self) -> Result<(), CleanError> {
+        if self.serves && self.root.terminate() {
+            // It removes what it made itself; what it does not manage is removed below.
+            for _ in 0..100 {
+                if !self.root.runs() {
+                    break;
+                }
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            }
+        }
         clean(&self.directory, &self.id).await
     }
 }

@@ -72,6 +72,16 @@ pub(crate) struct Record {
     pub(crate) id: String,
     pub(crate) root: Process,
     pub(crate) keep: Keep,
+    /// The run is a cluster that is served until it is told to stop, not a suite.
+    #[serde(default)]
+    pub(crate) serves: bool,
+}
+
+impl Record {
+    fn of_this_process(keep: Keep) -> Self {
+        let root = Process::current();
+        Self { id: format!("{:x}-{:x}", root.started, root.pid), root, keep, serves: false }
+    }
 }
 
 impl Run {
@@ -86,12 +96,19 @@ impl Run {
                 // A wrapper script may stand between nextest and the test; were there no nextest at all, the test is alone.
                 root: Process::ancestor("nextest").unwrap_or_else(Process::current),
                 keep: config.keep,
+                serves: false,
             },
-            Err(_) => {
-                let root = Process::current();
-                Record { id: format!("{:x}-{:x}", root.started, root.pid), root, keep: config.keep }
-            }
+            Err(_) => Record::of_this_process(config.keep),
         };
+        Self::open(config, record)
+    }
+
+    /// Begins a run that is this process, and serves a cluster until it is told to stop.
+    pub(crate) fn serving(config: &Config) -> Result<Self, RunError> {
+        Self::open(config, Record { serves: true, ..Record::of_this_process(Keep::Never) })
+    }
+
+    fn open(config: &Config, record: Record) -> Result<Self, RunError> {
         let base = base(config);
         private_directory(&base)?;
         let directory = base.join(&record.id);

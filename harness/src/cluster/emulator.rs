@@ -1,0 +1,97 @@
+//! An emulated K3s that serves until it is told to stop: what `k3s-arc up --provider emulator` starts.
+
+use std::{
+    fs, io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use k3s_arc_emulator::{Emulator, StartError};
+
+use super::{Run, RunError, run::write_private};
+use crate::config::Config;
+
+/// Why there is no emulated cluster.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+pub enum ServingError {
+    /// Its run could not be begun.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Run(#[from] RunError),
+    /// The emulator did not start.
+    #[error("the emulator did not start")]
+    #[diagnostic(code(k3s_arc::emulator), help("name another port with --port, or none for a free one"))]
+    Start(#[from] StartError),
+    /// Its kubeconfig could not be written.
+    #[error("the kubeconfig {} could not be written", .path.display())]
+    #[diagnostic(code(k3s_arc::emulator), help("name another file with --kubeconfig"))]
+    Kubeconfig {
+        /// Which.
+        path: PathBuf,
+        /// What came back.
+        source: io::Error,
+    },
+}
+
+/// An emulated cluster, served by this process.
+#[derive(Debug)]
+pub struct Serving {
+    run: Run,
+    emulator: Emulator,
+    kubeconfig: PathBuf,
+}
+
+impl Serving {
+    /// Starts one at a port of 127.0.0.1 (0: a free one) and writes its kubeconfig, readable by this user alone: to a file,
+    /// or into the run's directory.
+    ///
+    /// # Errors
+    /// [`ServingError`].
+    pub async fn start(config: &Config, port: u16, kubeconfig: Option<PathBuf>) -> Result<Self, ServingError> {
+        if let Some(path) = kubeconfig.as_ref().filter(|path| path.exists()) {
+            // It may lead to other clusters too, and would be removed at the end.
+            return Err(ServingError::Kubeconfig { path: path.clone(), source: io::ErrorKind::AlreadyExists.into() });
+        }
+        let run = Run::serving(config)?;
+        let started = Emulator::builder().address(SocketAddr::from(([127, 0, 0, 1], port))).start().await;
+        let emulator = match started {
+            Ok(emulator) => emulator,
+            Err(error) => {
+                run.finish().await;
+                return Err(error.into());
+            }
+        };
+        let path = kubeconfig.unwrap_or_else(|| run.directory().join("kubeconfig"));
+        if let Err(source) = write_private(&path, emulator.kubeconfig().as_bytes()) {
+            run.finish().await;
+            return Err(ServingError::Kubeconfig { path, source });
+        }
+        Ok(Self { run, emulator, kubeconfig: path })
+    }
+
+    /// The run's id, by which `k3s-arc down` ends it.
+    pub fn id(&self) -> &str {
+        self.run.id()
+    }
+
+    /// Where it listens.
+    pub fn url(&self) -> String {
+        self.emulator.url()
+    }
+
+    /// The kubeconfig of its administrator.
+    pub fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
+    }
+
+    /// Ends it, and removes what it made: its kubeconfig too, unless somebody has written another there since.
+    pub async fn stop(self) {
+        let ours = fs::read_to_string(&self.kubeconfig).is_ok_and(|text| text == self.emulator.kubeconfig());
+        if ours {
+            // A file that cannot be removed leads nowhere now.
+            let _ = fs::remove_file(&self.kubeconfig);
+        }
+        self.emulator.stop().await;
+        self.run.finish().await;
+    }
+}
