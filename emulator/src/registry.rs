@@ -201,8 +201,18 @@ impl Served {
         }
     }
 
+    /// 409: an update names another object of the same name. The error is the storage's own.
+    pub(crate) fn other_uid(&self, namespace: &str, name: &str, given: &str, present: &str) -> Refusal {
+        let key = self.etcd_key(namespace, name);
+        let why = format!(
+            "StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in \
+             precondition: {given}, UID in object meta: {present}"
+        );
+        Refusal::conflict(&self.group, &self.resource, name, &why)
+    }
+
     /// The key of an object in etcd, which some errors show.
-    pub(crate) fn etcd_key(&self, namespace: &str, name: &str) -> String {
+    fn etcd_key(&self, namespace: &str, name: &str) -> String {
         let own = ["apiextensions.k8s.io", "apiregistration.k8s.io"].contains(&self.group.as_str());
         let resource = match self.resource.as_str() {
             resource if self.is_custom() || own => format!("{}/{resource}", self.group),

@@ -13,7 +13,7 @@ fn of_kind(client: &kube::Client, group: &str, kind: &str) -> Api<DynamicObject>
 }
 
 fn object(value: serde_json::Value) -> DynamicObject {
-    serde_json::from_value(value).unwrap()
+    serde_json::from_value(value).unwrap_or_else(|error| panic!("not an object: {error}"))
 }
 
 #[tokio::test]

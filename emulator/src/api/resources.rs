@@ -18,6 +18,7 @@ use super::{Asked, body, no_such_method, no_such_resource, nowhere, respond, rev
 use crate::cluster::Cluster;
 use crate::field::quote;
 use crate::kinds::meta::Part;
+use crate::kinds::names;
 use crate::registry::Served;
 use crate::status::Refusal;
 use crate::verbs::list::{Selection, list};
@@ -122,7 +123,7 @@ async fn of_served(
         return Err(refusal.into());
     }
     let method = &asked.parts.method;
-    if let Some(wrong) = path_segment(&target.name) {
+    if let Some(wrong) = names::path_segment(&target.name, false).first() {
         let message = format!("Name parameter invalid: {}: {wrong}", quote(&target.name));
         return Err(Refusal::bad_request(message).into());
     }
@@ -340,17 +341,6 @@ fn delete_collection(request: &Request<'_>) -> Result<Answer, Refusal> {
     let page = list(cluster, served, &selection, &options)?;
     call.delete_all(&page.objects, &delete)?;
     Ok(request.told(&call, Ok(respond::page(cluster, served, request.query(), request.wanted, &page))))
-}
-
-/// What is wrong with a name in a path (`path.IsValidPathSegmentName`).
-fn path_segment(name: &str) -> Option<&'static str> {
-    match name {
-        "." => Some("may not be '.'"),
-        ".." => Some("may not be '..'"),
-        name if name.contains('/') => Some("may not contain '/'"),
-        name if name.contains('%') => Some("may not contain '%'"),
-        _ => None,
-    }
 }
 
 /// For what is the same for every method that has no body of its own.

@@ -127,12 +127,7 @@ fn scaled(
     let text = |scale: &Value, key: &str| scale["metadata"][key].as_str().unwrap_or_default().to_owned();
     let (uid, live_uid) = (text(&next, "uid"), text(&present, "uid"));
     if !uid.is_empty() && uid != live_uid {
-        let why = format!(
-            "StorageError: invalid object, Code: 4, Key: {}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in \
-             precondition: {uid}, UID in object meta: {live_uid}",
-            served.etcd_key(&request.target.namespace, &request.target.name)
-        );
-        return Err(Refusal::conflict(&served.group, &served.resource, &request.target.name, &why));
+        return Err(served.other_uid(&request.target.namespace, &request.target.name, &uid, &live_uid));
     }
     let mut object = match served.custom() {
         Some(custom) => custom.set_scale(live, &next)?,

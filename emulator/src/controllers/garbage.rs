@@ -12,10 +12,7 @@ use crate::kinds::meta::Part;
 use crate::kinds::view::{list, text};
 use crate::registry::Served;
 use crate::store::{Range, Stored};
-use crate::verbs::DeleteOptions;
-
-const ORPHAN: &str = "orphan";
-const FOREGROUND: &str = "foregroundDeletion";
+use crate::verbs::{DeleteOptions, FOREGROUND, ORPHAN};
 
 /// An object that has owners, or that waits for its dependents.
 struct Node {

@@ -23,8 +23,10 @@ pub(crate) struct DeleteOptions {
     pub(crate) dry_run: bool,
 }
 
-const ORPHAN: &str = "orphan";
-const FOREGROUND: &str = "foregroundDeletion";
+/// The finalizer of an object whose dependents are let go of before it goes.
+pub(crate) const ORPHAN: &str = "orphan";
+/// The finalizer of an object whose dependents go before it.
+pub(crate) const FOREGROUND: &str = "foregroundDeletion";
 
 impl DeleteOptions {
     /// From a decoded `DeleteOptions` (whether from a body or from a query).

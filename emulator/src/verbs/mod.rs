@@ -20,7 +20,7 @@ use crate::registry::Served;
 use crate::status::Refusal;
 use crate::store::Key;
 
-pub(crate) use delete::{DeleteOptions, Deleted};
+pub(crate) use delete::{DeleteOptions, Deleted, FOREGROUND, ORPHAN};
 
 /// Lost races that are run again; the API server's own limit is only time.
 const RACES: usize = 100;

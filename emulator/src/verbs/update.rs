@@ -9,6 +9,7 @@ use crate::access::rbac::Action;
 use crate::admission::{self, Operation};
 use crate::field::{Errors, Path, quote};
 use crate::kinds::meta::{self, Part};
+use crate::merge::apply::keep_times;
 use crate::status::Refusal;
 use crate::store::{Lost, Stored};
 
@@ -78,12 +79,7 @@ impl Call<'_> {
         admission::mutate(&mut attributes, self.cluster)?;
         self.deduplicate_owners(&mut attributes.object, true);
         if self.uid_is_condition && !uid.is_empty() && uid != live_uid {
-            let why = format!(
-                "StorageError: invalid object, Code: 4, Key: {}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in \
-                 precondition: {uid}, UID in object meta: {live_uid}",
-                served.etcd_key(self.namespace, self.name)
-            );
-            return Err(Refusal::conflict(&served.group, &served.resource, self.name, &why));
+            return Err(served.other_uid(self.namespace, self.name, uid, live_uid));
         }
         let mut object = attributes.object;
         let revision = stored.revision.to_string();
@@ -141,28 +137,5 @@ impl Call<'_> {
             }
             Err(Lost::Changed | Lost::Exists) => Ok(None),
         }
-    }
-}
-
-/// An update that changes nothing but the times of managed fields changes nothing (`IgnoreManagedFieldsTimestampsTransformer`).
-fn keep_times(live: &Value, object: &mut Value) {
-    let entries = |value: &Value| value.pointer("/metadata/managedFields").and_then(Value::as_array).cloned().unwrap_or_default();
-    let (was, mut is) = (entries(live), entries(object));
-    let without = |entry: &Value| {
-        let mut entry = entry.clone();
-        if let Some(fields) = entry.as_object_mut() {
-            fields.remove("time");
-        }
-        entry
-    };
-    if was == is || was.len() != is.len() || !was.iter().zip(&is).all(|(a, b)| without(a) == without(b)) {
-        return;
-    }
-    // The managers own what they owned: if everything else is the same too, the times are old ones.
-    is.clone_from(&was);
-    let mut same = object.clone();
-    same["metadata"]["managedFields"] = Value::Array(is);
-    if same == *live {
-        *object = same;
     }
 }
