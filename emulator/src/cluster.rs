@@ -12,6 +12,7 @@ use crate::admission::Objects;
 use crate::controllers;
 use crate::custom::definition;
 use crate::kinds::core::allocation;
+use crate::node::Nodes;
 use crate::registry::{Registry, Served};
 use crate::status::Refusal;
 use crate::store::{Key, Range, Store, Stored};
@@ -20,6 +21,8 @@ use crate::store::{Key, Range, Store, Stored};
 pub(crate) struct Cluster {
     pub(crate) store: Store,
     pub(crate) authority: Authority,
+    /// The kubelets of its nodes.
+    pub(crate) nodes: Nodes,
     authorizer: Authorizer,
     registry: RwLock<Arc<Registry>>,
     settling: Mutex<()>,
@@ -33,7 +36,14 @@ pub(crate) fn time(time: Timestamp) -> String {
 impl Cluster {
     pub(crate) fn new(store: Store, authority: Authority) -> Self {
         let registry = RwLock::new(Arc::new(Registry::builtin()));
-        let cluster = Self { store, authority, authorizer: Authorizer::default(), registry, settling: Mutex::default() };
+        let cluster = Self {
+            store,
+            authority,
+            nodes: Nodes::default(),
+            authorizer: Authorizer::default(),
+            registry,
+            settling: Mutex::default(),
+        };
         cluster.settle_definitions();
         cluster
     }

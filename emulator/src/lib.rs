@@ -42,6 +42,7 @@ mod boot;
 mod cluster;
 mod controllers;
 mod custom;
+mod dns;
 mod emulator;
 pub mod field;
 #[cfg(any(test, feature = "fuzzing"))]
@@ -49,6 +50,8 @@ pub mod field;
 pub mod fuzzing;
 mod kinds;
 pub mod merge;
+mod net;
+mod node;
 mod proto;
 mod registry;
 pub mod schema;
@@ -62,3 +65,5 @@ pub use access::authority::AuthorityError;
 #[cfg(feature = "client")]
 pub use emulator::ClientError;
 pub use emulator::{Builder, Emulator, StartError};
+pub use k3s_arc_container as container;
+pub use node::NodeSpec;

@@ -1,0 +1,1 @@
+//! Cluster DNS, as the CoreDNS of K3s answers it.
