@@ -12,6 +12,7 @@ use crate::admission::Objects;
 use crate::controllers;
 use crate::custom::definition;
 use crate::kinds::core::allocation;
+use crate::net::Network;
 use crate::node::Nodes;
 use crate::registry::{Registry, Served};
 use crate::status::Refusal;
@@ -23,6 +24,8 @@ pub(crate) struct Cluster {
     pub(crate) authority: Authority,
     /// The kubelets of its nodes.
     pub(crate) nodes: Nodes,
+    /// Its pods' and services' addresses.
+    pub(crate) network: Arc<Network>,
     authorizer: Authorizer,
     registry: RwLock<Arc<Registry>>,
     settling: Mutex<()>,
@@ -34,12 +37,13 @@ pub(crate) fn time(time: Timestamp) -> String {
 }
 
 impl Cluster {
-    pub(crate) fn new(store: Store, authority: Authority) -> Self {
+    pub(crate) fn new(store: Store, authority: Authority, network: Arc<Network>) -> Self {
         let registry = RwLock::new(Arc::new(Registry::builtin()));
         let cluster = Self {
             store,
             authority,
             nodes: Nodes::default(),
+            network,
             authorizer: Authorizer::default(),
             registry,
             settling: Mutex::default(),

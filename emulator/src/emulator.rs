@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use k3s_arc_container::Image;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -15,6 +16,8 @@ use tokio_rustls::TlsAcceptor;
 use crate::access::authority::{Authority, AuthorityError};
 use crate::api::server;
 use crate::cluster::Cluster;
+use crate::net::Network;
+use crate::node::NodeSpec;
 use crate::store::Store;
 use crate::{boot, controllers};
 
@@ -55,6 +58,9 @@ pub enum ClientError {
 pub struct Builder {
     address: SocketAddr,
     state: Option<PathBuf>,
+    /// None: the one that there is by default.
+    nodes: Option<Vec<NodeSpec>>,
+    images: Vec<(String, Image)>,
 }
 
 impl Builder {
@@ -69,6 +75,27 @@ impl Builder {
     #[must_use]
     pub fn state(mut self, directory: impl Into<PathBuf>) -> Self {
         self.state = Some(directory.into());
+        self
+    }
+
+    /// Adds a node. Without any, there is one of the name `k3s-arc-server-0`; see [`Builder::no_nodes`] for none.
+    #[must_use]
+    pub fn node(mut self, node: NodeSpec) -> Self {
+        self.nodes.get_or_insert_default().push(node);
+        self
+    }
+
+    /// No nodes at all: the API and the controllers, and pods stay Pending.
+    #[must_use]
+    pub fn no_nodes(mut self) -> Self {
+        self.nodes = Some(Vec::new());
+        self
+    }
+
+    /// An image that nodes have: what pods run that name it. `busybox` and K3s's own are there anyway.
+    #[must_use]
+    pub fn image(mut self, name: impl Into<String>, image: Image) -> Self {
+        self.images.push((name.into(), image));
         self
     }
 
@@ -92,7 +119,7 @@ impl Builder {
         let authority = Authority::open(directory)?;
         let tls = TlsAcceptor::from(Arc::new(authority.tls(address.ip())?));
         let kubeconfig = kubeconfig(&authority, address)?;
-        let cluster = Arc::new(Cluster::new(store, authority));
+        let cluster = Arc::new(Cluster::new(store, authority, Arc::new(Network::new(address))));
         boot::boot(&cluster).map_err(|refusal| StartError::Boot(refusal.message))?;
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
@@ -138,7 +165,7 @@ impl Emulator {
     /// An emulator in memory, on a free port of 127.0.0.1.
     #[must_use]
     pub fn builder() -> Builder {
-        Builder { address: (Ipv4Addr::LOCALHOST, 0).into(), state: None }
+        Builder { address: (Ipv4Addr::LOCALHOST, 0).into(), state: None, nodes: None, images: Vec::new() }
     }
 
     /// Where it listens.

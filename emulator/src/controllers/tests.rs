@@ -14,6 +14,7 @@ use crate::admission::Objects;
 use crate::boot;
 use crate::cluster::Cluster;
 use crate::kinds::meta::Part;
+use crate::net::Network;
 use crate::store::Store;
 
 const NS: &str = "default";
@@ -23,7 +24,8 @@ struct World(Desk);
 
 impl World {
     fn new() -> Self {
-        let cluster = Arc::new(Cluster::new(Store::open(None).unwrap(), Authority::open(None).unwrap()));
+        let network = Arc::new(Network::new(([127, 0, 0, 1], 6443).into()));
+        let cluster = Arc::new(Cluster::new(Store::open(None).unwrap(), Authority::open(None).unwrap(), network));
         boot::boot(&cluster).unwrap();
         let world = Self(Desk::new(cluster));
         for (resource, kind, name) in
