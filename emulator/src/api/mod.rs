@@ -8,11 +8,13 @@ pub(crate) mod negotiate;
 pub(crate) mod openapi;
 pub(crate) mod options;
 mod paths;
+mod pods;
 pub(crate) mod request;
 mod resources;
 mod respond;
 mod reviews;
 pub(crate) mod server;
+mod streams;
 mod subresources;
 mod watch;
 

@@ -67,7 +67,7 @@ async fn connection(stream: TcpStream, peer: SocketAddr, tls: TlsAcceptor, clust
         .half_close(false)
         .max_buf_size(MOST_HEADERS.0)
         .max_headers(MOST_HEADERS.1);
-    let served = http.serve_connection(TokioIo::new(stream), service).await;
+    let served = http.serve_connection(TokioIo::new(stream), service).with_upgrades().await;
     if let Err(error) = served {
         tracing::debug!(%peer, %error, "connection ended early");
     }

@@ -5,9 +5,9 @@ use serde_json::{Value, json};
 use super::answer::Answer;
 use super::options::{Write, WriteOptions};
 use super::resources::Request;
-use super::{body, no_such_method};
+use super::{body, no_such_method, pods};
 use crate::access::tokens;
-use crate::field::{Errors, Path, quote};
+use crate::field::Errors;
 use crate::kinds::core::namespace::validate_finalize;
 use crate::kinds::meta::Part;
 use crate::kinds::{eviction, scale};
@@ -40,8 +40,8 @@ pub(super) fn answer(request: &Request<'_>, verb: &str) -> Answer {
         (_, "ephemeralcontainers" | "resize" | "approval", "get") => whole(request),
         (_, "ephemeralcontainers" | "resize" | "approval", "update" | "patch") => through(request, &call, verb),
         // What runs is the node's.
-        ("pods", "log" | "exec" | "attach" | "portforward" | "proxy", _) => without_a_node(request),
-        ("services" | "nodes", "proxy", _) => {
+        ("pods", "log" | "exec" | "attach" | "portforward", _) => pods::answer(request),
+        ("pods" | "services" | "nodes", "proxy", _) => {
             let what = format!("{}/proxy", request.served.resource);
             present(request).and(Err(Refusal::new(
                 503,
@@ -54,7 +54,7 @@ pub(super) fn answer(request: &Request<'_>, verb: &str) -> Answer {
     request.told(&call, done)
 }
 
-fn present(request: &Request<'_>) -> Result<Value, Refusal> {
+pub(super) fn present(request: &Request<'_>) -> Result<Value, Refusal> {
     let Request { cluster, served, target, .. } = request;
     let absent = || Refusal::not_found(&served.group, &served.resource, &target.name);
     served.fetch(cluster, &target.namespace, &target.name).ok_or_else(absent)
@@ -288,83 +288,4 @@ pub(super) fn bindings(request: &Request<'_>) -> Answer {
         Ok(request.object(201, &done(201)))
     });
     done.unwrap_or_else(Answer::from)
-}
-
-/// What is wrong with the options of a log (`core/validation.ValidatePodLogOptions`).
-fn check_log_options(request: &Request<'_>) -> Result<(), Refusal> {
-    let query = request.query();
-    let mut errors = Errors::new();
-    let number = |name: &str| -> Result<Option<i64>, Refusal> {
-        let Some(text) = query.text(name) else { return Ok(None) };
-        let why = format!("strconv.ParseInt: parsing {}: invalid syntax", quote(text));
-        text.parse().map(Some).map_err(|_| Refusal::bad_request(why))
-    };
-    let (tail, limit, since) = (number("tailLines")?, number("limitBytes")?, number("sinceSeconds")?);
-    if let Some(tail) = tail.filter(|&n| n < 0) {
-        errors.invalid(&Path::new("tailLines"), tail, "must be greater than or equal to 0");
-    }
-    if let Some(limit) = limit.filter(|&n| n < 1) {
-        errors.invalid(&Path::new("limitBytes"), limit, "must be greater than 0");
-    }
-    if since.is_some() && query.text("sinceTime").is_some() {
-        errors.forbidden(&Path::new("[]"), "at most one of `sinceTime` or `sinceSeconds` may be specified");
-    } else if let Some(since) = since.filter(|&n| n < 1) {
-        errors.invalid(&Path::new("sinceSeconds"), since, "must be greater than 0");
-    }
-    // A feature that is off.
-    if query.text("stream").is_some() {
-        errors.forbidden(&Path::new("stream"), "may not be specified");
-    }
-    if errors.is_empty() { Ok(()) } else { Err(Refusal::invalid("", "PodLogOptions", &request.target.name, &errors)) }
-}
-
-/// The container that is asked about must be one of the pod's; without a name there must be but one.
-fn check_container(request: &Request<'_>, pod: &Value) -> Result<(), Refusal> {
-    let names = |list: &str| -> Vec<String> {
-        let all = pod["spec"][list].as_array().into_iter().flatten();
-        all.filter_map(|c| c["name"].as_str()).map(str::to_owned).collect()
-    };
-    let (own, init, ephemeral) = (names("containers"), names("initContainers"), names("ephemeralContainers"));
-    let name = &request.target.name;
-    match request.query().text("container") {
-        Some(container) => {
-            let known = [&own, &init, &ephemeral].iter().any(|list| list.iter().any(|n| n == container));
-            if known { Ok(()) } else { Err(Refusal::bad_request(format!("container {container} is not valid for pod {name}"))) }
-        }
-        None if own.len() > 1 => {
-            let mut message = format!("a container name must be specified for pod {name}, choose one of: [{}]", own.join(" "));
-            if !init.is_empty() {
-                message.push_str(&format!(" or one of the init containers: [{}]", init.join(" ")));
-            }
-            if !ephemeral.is_empty() {
-                message.push_str(&format!(" or one of the ephemeral containers: [{}]", ephemeral.join(" ")));
-            }
-            Err(Refusal::bad_request(message))
-        }
-        None => Ok(()),
-    }
-}
-
-/// Logs, exec and the like of a pod. Until a node runs it there is nothing to see.
-fn without_a_node(request: &Request<'_>) -> Result<Answer, Refusal> {
-    let subresource = request.target.subresource.as_str();
-    if subresource == "log" {
-        check_log_options(request)?;
-    }
-    let pod = present(request)?;
-    if ["log", "exec", "attach"].contains(&subresource) {
-        check_container(request, &pod)?;
-    }
-    let node = pod.pointer("/spec/nodeName").and_then(Value::as_str).unwrap_or_default();
-    if node.is_empty() && subresource == "log" {
-        return Ok(super::answer::whole(204, "", ""));
-    }
-    if node.is_empty() {
-        return Err(Refusal::bad_request(format!("pod {} does not have a host assigned", request.target.name)));
-    }
-    if request.cluster.object("", "nodes", "", node).is_none() {
-        // The real one says so of the pod's resource, too.
-        return Err(Refusal::not_found("", "pods", node));
-    }
-    Err(Refusal::internal(&format!("the node {node} is not emulated: {subresource} cannot be served")))
 }
