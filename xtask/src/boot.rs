@@ -22,7 +22,7 @@ pub(crate) struct Arguments {
 type Wanted = fn(&Value) -> bool;
 
 /// What is taken: the path, the kind, and how to tell those objects that a new cluster has from those that its use made.
-const TAKEN: [(&str, &str, &str, Wanted); 16] = [
+const TAKEN: [(&str, &str, &str, Wanted); 19] = [
     ("/api/v1/namespaces", "v1", "Namespace", |o| {
         ["default", "kube-node-lease", "kube-public", "kube-system"].contains(&name(o))
     }),
@@ -46,8 +46,13 @@ const TAKEN: [(&str, &str, &str, Wanted); 16] = [
     ("/api/v1/namespaces/default/services", "v1", "Service", |o| name(o) == "kubernetes"),
     ("/apis/storage.k8s.io/v1/storageclasses", "storage.k8s.io/v1", "StorageClass", |o| name(o) == "local-path"),
     ("/api/v1/namespaces/kube-system/configmaps", "v1", "ConfigMap", |o| {
-        ["extension-apiserver-authentication", "local-path-config"].contains(&name(o))
+        ["coredns", "extension-apiserver-authentication", "local-path-config"].contains(&name(o))
     }),
+    ("/api/v1/namespaces/kube-system/services", "v1", "Service", |o| name(o) == "kube-dns"),
+    ("/apis/apps/v1/namespaces/kube-system/deployments", "apps/v1", "Deployment", |o| {
+        ["coredns", "local-path-provisioner"].contains(&name(o))
+    }),
+    ("/apis/k3s.cattle.io/v1/namespaces/kube-system/addons", "k3s.cattle.io/v1", "Addon", |_| true),
     ("/apis/apiregistration.k8s.io/v1/apiservices", "apiregistration.k8s.io/v1", "APIService", |o| {
         // What K3s's own server serves; metrics.k8s.io comes with pods.
         o["spec"]["service"].is_null() && !name(o).contains("k3s-arc")
@@ -81,12 +86,32 @@ pub(crate) async fn run(arguments: &Arguments) -> miette::Result<()> {
     std::fs::write(&arguments.out, lines).into_diagnostic().wrap_err_with(|| arguments.out.display().to_string())
 }
 
-/// Drops what differs from one cluster to the next.
+/// Drops what differs from one cluster to the next, and what the emulator's controllers find out themselves.
 fn forget(object: &mut Value) {
-    let certificates = name(object) == "extension-apiserver-authentication";
+    let (certificates, deployment) = (name(object) == "extension-apiserver-authentication", object["kind"] == "Deployment");
+    let hosts = object["kind"] == "ConfigMap" && name(object) == "coredns";
+    if deployment {
+        object["status"] = serde_json::json!({});
+    }
+    if hosts {
+        if let Some(data) = object["data"].as_object_mut() {
+            data.remove("NodeHosts");
+        }
+        if let Some(fields) = object["metadata"]["managedFields"].as_array_mut() {
+            fields.retain(|entry| entry["fieldsV1"]["f:data"]["f:NodeHosts"].is_null());
+        }
+    }
     if let Some(metadata) = object["metadata"].as_object_mut() {
         for field in ["uid", "resourceVersion", "creationTimestamp"] {
             metadata.remove(field);
+        }
+        if deployment {
+            if let Some(annotations) = metadata.get_mut("annotations").and_then(Value::as_object_mut) {
+                annotations.remove("deployment.kubernetes.io/revision");
+            }
+            if let Some(fields) = metadata.get_mut("managedFields").and_then(Value::as_array_mut) {
+                fields.retain(|entry| entry["subresource"] != "status");
+            }
         }
         for entry in metadata.get_mut("managedFields").and_then(Value::as_array_mut).into_iter().flatten() {
             if let Some(entry) = entry.as_object_mut() {
