@@ -54,6 +54,7 @@ mod net;
 mod node;
 mod proto;
 mod registry;
+mod scheduler;
 pub mod schema;
 mod selector;
 pub mod status;

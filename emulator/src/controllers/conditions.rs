@@ -5,17 +5,17 @@ use serde_json::{Value, json};
 use crate::kinds::view::{items, list};
 
 /// The condition of a type.
-pub(super) fn find<'a>(status: &'a Value, kind: &str) -> Option<&'a Value> {
+pub(crate) fn find<'a>(status: &'a Value, kind: &str) -> Option<&'a Value> {
     list(&status["conditions"]).iter().find(|condition| condition["type"] == kind)
 }
 
 /// Whether the condition of a type holds.
-pub(super) fn holds(status: &Value, kind: &str) -> bool {
+pub(crate) fn holds(status: &Value, kind: &str) -> bool {
     find(status, kind).is_some_and(|condition| condition["status"] == "True")
 }
 
 /// Sets a condition in its place, or at the end (`meta.SetStatusCondition`): one that holds as before has its old time.
-pub(super) fn set(status: &mut Value, mut new: Value) {
+pub(crate) fn set(status: &mut Value, mut new: Value) {
     if !status["conditions"].is_array() {
         status["conditions"] = json!([]);
     }
@@ -33,7 +33,7 @@ pub(super) fn set(status: &mut Value, mut new: Value) {
 }
 
 /// Puts a condition at the end, in the place of the old one of its type.
-pub(super) fn replace(status: &mut Value, new: Value) {
+pub(crate) fn replace(status: &mut Value, new: Value) {
     remove(status, new["type"].as_str().unwrap_or_default());
     match status["conditions"].as_array_mut() {
         Some(all) => all.push(new),
@@ -42,7 +42,7 @@ pub(super) fn replace(status: &mut Value, new: Value) {
 }
 
 /// Takes a condition away.
-pub(super) fn remove(status: &mut Value, kind: &str) {
+pub(crate) fn remove(status: &mut Value, kind: &str) {
     if let Some(all) = status["conditions"].as_array_mut() {
         all.retain(|condition| condition["type"] != kind);
     }

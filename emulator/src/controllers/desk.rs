@@ -7,45 +7,47 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::call;
-use super::events::{Events, Note};
+use super::events::{Events, Note, Source};
+use super::series::{Report, Series};
 use crate::access::User;
 use crate::admission::Objects;
 use crate::cluster::Cluster;
 use crate::kinds::meta::Part;
 use crate::kinds::view::text;
 use crate::registry::Served;
+use crate::scheduler;
 use crate::schema::codec;
 use crate::status::Refusal;
 use crate::store::Range;
 use crate::verbs::DeleteOptions;
 
 /// A resource by group and plural.
-pub(super) type Resource = (&'static str, &'static str);
+pub(crate) type Resource = (&'static str, &'static str);
 
-pub(super) const CLAIMS: Resource = ("", "persistentvolumeclaims");
-pub(super) const CRON_JOBS: Resource = ("batch", "cronjobs");
-pub(super) const DAEMON_SETS: Resource = ("apps", "daemonsets");
-pub(super) const DEPLOYMENTS: Resource = ("apps", "deployments");
-pub(super) const JOBS: Resource = ("batch", "jobs");
-pub(super) const NODES: Resource = ("", "nodes");
-pub(super) const PODS: Resource = ("", "pods");
-pub(super) const REPLICA_SETS: Resource = ("apps", "replicasets");
-pub(super) const REPLICATION_CONTROLLERS: Resource = ("", "replicationcontrollers");
-pub(super) const REVISIONS: Resource = ("apps", "controllerrevisions");
-pub(super) const SERVICES: Resource = ("", "services");
-pub(super) const STATEFUL_SETS: Resource = ("apps", "statefulsets");
-pub(super) const VOLUMES: Resource = ("", "persistentvolumes");
+pub(crate) const CLAIMS: Resource = ("", "persistentvolumeclaims");
+pub(crate) const CRON_JOBS: Resource = ("batch", "cronjobs");
+pub(crate) const DAEMON_SETS: Resource = ("apps", "daemonsets");
+pub(crate) const DEPLOYMENTS: Resource = ("apps", "deployments");
+pub(crate) const JOBS: Resource = ("batch", "jobs");
+pub(crate) const NODES: Resource = ("", "nodes");
+pub(crate) const PODS: Resource = ("", "pods");
+pub(crate) const REPLICA_SETS: Resource = ("apps", "replicasets");
+pub(crate) const REPLICATION_CONTROLLERS: Resource = ("", "replicationcontrollers");
+pub(crate) const REVISIONS: Resource = ("apps", "controllerrevisions");
+pub(crate) const SERVICES: Resource = ("", "services");
+pub(crate) const STATEFUL_SETS: Resource = ("apps", "statefulsets");
+pub(crate) const VOLUMES: Resource = ("", "persistentvolumes");
 
 /// One that brings objects to what they ask for.
-pub(super) struct Controller {
+pub(crate) struct Controller {
     /// What it looks at.
-    pub(super) watches: &'static [Resource],
+    pub(crate) watches: &'static [Resource],
     /// Looks at everything once and does what is to be done. It is called again after each change of what it watches, its own
     /// writes included, and when the time that it gave to [`Desk::wake_at`] has come.
-    pub(super) settle: fn(&Desk),
+    pub(crate) settle: fn(&Desk),
 }
 
 /// How long a burst of writes is given before it is looked at.
@@ -65,18 +67,21 @@ struct Table {
 }
 
 /// What the controllers work at.
-pub(super) struct Desk {
-    pub(super) cluster: Arc<Cluster>,
+pub(crate) struct Desk {
+    pub(crate) cluster: Arc<Cluster>,
     user: User,
     tables: RefCell<HashMap<(String, String), Table>>,
     wake: Cell<Option<Timestamp>>,
     events: RefCell<Events>,
+    series: RefCell<Series>,
+    /// What the scheduler remembers from one look to the next.
+    pub(crate) scheduler: RefCell<scheduler::Memory>,
     /// By uid: how often in a row something went wrong, and when it may be tried again.
     failures: RefCell<HashMap<String, (u32, Timestamp)>>,
 }
 
 /// Runs controllers for ever.
-pub(super) async fn run(cluster: Arc<Cluster>, controllers: &'static [Controller]) {
+pub(crate) async fn run(cluster: Arc<Cluster>, controllers: &'static [Controller]) {
     let mut follow = cluster.store.follow();
     let desk = Desk::new(cluster);
     let mut seen: Vec<(Option<u64>, Option<Timestamp>)> = vec![(None, None); controllers.len()];
@@ -121,25 +126,27 @@ async fn sleep(wait: Option<Duration>) {
 }
 
 impl Desk {
-    pub(super) fn new(cluster: Arc<Cluster>) -> Self {
+    pub(crate) fn new(cluster: Arc<Cluster>) -> Self {
         Self {
             cluster,
             user: User::system(),
             tables: RefCell::default(),
             wake: Cell::default(),
             events: RefCell::default(),
+            series: RefCell::default(),
+            scheduler: RefCell::default(),
             failures: RefCell::default(),
         }
     }
 
     /// Lets a controller look once; when it wants to look again though nothing changes.
-    pub(super) fn settle(&self, controller: &Controller) -> Option<Timestamp> {
+    pub(crate) fn settle(&self, controller: &Controller) -> Option<Timestamp> {
         self.look(controller.settle);
         self.wake.take()
     }
 
     /// Lets someone look at the newest of everything.
-    pub(super) fn look(&self, settle: fn(&Self)) {
+    pub(crate) fn look(&self, settle: fn(&Self)) {
         for table in self.tables.borrow_mut().values_mut() {
             table.fresh = false;
         }
@@ -151,32 +158,33 @@ impl Desk {
         self.cluster.registry().any_version(group, resource)
     }
 
-    fn changed_at(&self, (group, resource): Resource) -> u64 {
+    /// The revision of the newest change of a resource's objects.
+    pub(crate) fn changed_at(&self, (group, resource): Resource) -> u64 {
         let table = if group.is_empty() { resource.to_owned() } else { format!("{resource}.{group}") };
         self.cluster.store.changed_at(&table)
     }
 
     /// The time, as long as one look takes it to be.
-    pub(super) fn clock(&self) -> Timestamp {
+    pub(crate) fn clock(&self) -> Timestamp {
         self.cluster.clock()
     }
 
-    pub(super) fn now(&self) -> String {
+    pub(crate) fn now(&self) -> String {
         self.cluster.now()
     }
 
     /// The controller that is looking wants to look again then.
-    pub(super) fn wake_at(&self, at: Timestamp) {
+    pub(crate) fn wake_at(&self, at: Timestamp) {
         self.wake.set(Some(self.wake.get().map_or(at, |before| before.min(at))));
     }
 
     /// The objects of a resource in the order of their namespaces and names, without their managed fields.
-    pub(super) fn all(&self, resource: Resource) -> Vec<Arc<Value>> {
+    pub(crate) fn all(&self, resource: Resource) -> Vec<Arc<Value>> {
         self.list(resource.0, resource.1, None)
     }
 
     /// Those of one namespace.
-    pub(super) fn within(&self, resource: Resource, namespace: &str) -> Vec<Arc<Value>> {
+    pub(crate) fn within(&self, resource: Resource, namespace: &str) -> Vec<Arc<Value>> {
         self.list(resource.0, resource.1, Some(namespace))
     }
 
@@ -206,7 +214,7 @@ impl Desk {
     }
 
     /// Creates an object, with the defaults of its type.
-    pub(super) fn create(&self, resource: Resource, namespace: &str, mut object: Value) -> Result<Value, Refusal> {
+    pub(crate) fn create(&self, resource: Resource, namespace: &str, mut object: Value) -> Result<Value, Refusal> {
         let Some(served) = self.served(resource) else { return Err(Refusal::internal("no such resource")) };
         served.default(&mut object);
         object = typed(&served, object);
@@ -214,7 +222,7 @@ impl Desk {
     }
 
     /// Changes the object of that uid, or one of its parts. Returns it as it is then.
-    pub(super) fn update(
+    pub(crate) fn update(
         &self,
         resource: Resource,
         object: &Value,
@@ -238,14 +246,28 @@ impl Desk {
         changed.map(|(object, _)| object)
     }
 
+    /// Binds a pod to a node, as the subresource `binding` does.
+    pub(crate) fn bind(&self, pod: &Value, node: &str) -> Result<Value, Refusal> {
+        let Some(served) = self.served(PODS) else { return Err(Refusal::internal("no such resource")) };
+        let metadata = &pod["metadata"];
+        let call = call(&self.cluster, &self.user, &served, text(&metadata["namespace"]), text(&metadata["name"]), "binding");
+        let binding = json!({
+            "metadata": {"name": metadata["name"], "namespace": metadata["namespace"], "uid": metadata["uid"]},
+            "target": {"kind": "Node", "name": node},
+        });
+        let now = self.now();
+        let bound = call.update(Part::Binding, false, &|live| crate::kinds::pod::bind(live, &binding, &now));
+        bound.map(|(object, _)| object)
+    }
+
     /// Gives an object its status, unless it has it. Returns whether it has it now.
-    pub(super) fn set_status(&self, resource: Resource, object: &Value, mut status: Value) -> bool {
+    pub(crate) fn set_status(&self, resource: Resource, object: &Value, mut status: Value) -> bool {
         without_new_nothings(&object["status"], &mut status);
         self.set_whole_status(resource, object, &status)
     }
 
     /// The same for one that counts zeros.
-    pub(super) fn set_whole_status(&self, resource: Resource, object: &Value, status: &Value) -> bool {
+    pub(crate) fn set_whole_status(&self, resource: Resource, object: &Value, status: &Value) -> bool {
         if object["status"] == *status {
             return true;
         }
@@ -254,7 +276,7 @@ impl Desk {
     }
 
     /// Deletes an object, if it still is that one.
-    pub(super) fn delete(&self, resource: Resource, object: &Value, propagation: Option<&str>) -> Result<(), Refusal> {
+    pub(crate) fn delete(&self, resource: Resource, object: &Value, propagation: Option<&str>) -> Result<(), Refusal> {
         let Some(served) = self.served(resource) else { return Err(Refusal::internal("no such resource")) };
         let metadata = &object["metadata"];
         let call = call(&self.cluster, &self.user, &served, text(&metadata["namespace"]), text(&metadata["name"]), "");
@@ -267,7 +289,7 @@ impl Desk {
     }
 
     /// Takes note of a write that was refused: of an object that is gone or was changed meanwhile, all is well.
-    pub(super) fn heard<T>(&self, object: &Value, outcome: Result<T, Refusal>) -> Option<T> {
+    pub(crate) fn heard<T>(&self, object: &Value, outcome: Result<T, Refusal>) -> Option<T> {
         match outcome {
             Ok(done) => Some(done),
             Err(refusal) => {
@@ -281,21 +303,33 @@ impl Desk {
     }
 
     /// Tells of something that happened to an object.
-    pub(super) fn tell(&self, about: &Value, component: &str, warning: bool, reason: &str, message: &str) {
-        let note = Note { about, component, warning, reason, message };
+    pub(crate) fn tell(&self, about: &Value, component: &str, warning: bool, reason: &str, message: &str) {
+        let note = note(about, component, warning, reason, message);
         self.events.borrow_mut().record(&self.cluster, &self.user, &note);
     }
 
     /// The same for what lasts: it is told when it begins.
-    pub(super) fn tell_once(&self, about: &Value, component: &str, warning: bool, reason: &str, message: &str) {
-        let note = Note { about, component, warning, reason, message };
+    pub(crate) fn tell_once(&self, about: &Value, component: &str, warning: bool, reason: &str, message: &str) {
+        let note = note(about, component, warning, reason, message);
         if !self.events.borrow().has(&note) {
             self.events.borrow_mut().record(&self.cluster, &self.user, &note);
         }
     }
 
+    /// Tells of something in the way of `events.k8s.io`.
+    pub(crate) fn report(&self, report: &Report<'_>) {
+        self.series.borrow_mut().record(&self.cluster, &self.user, report);
+    }
+
+    /// Ends the series of events in which nothing has happened for a while, and sees to it that the others end.
+    pub(crate) fn finish_series(&self) {
+        if let Some(at) = self.series.borrow_mut().finish(&self.cluster, &self.user) {
+            self.wake_at(at);
+        }
+    }
+
     /// Whether what failed for this object may be tried again. If not yet, the controller is woken when it may.
-    pub(super) fn may_try(&self, object: &Value) -> bool {
+    pub(crate) fn may_try(&self, object: &Value) -> bool {
         match self.failures.borrow().get(text(&object["metadata"]["uid"])) {
             Some((_, next)) if *next > self.clock() => {
                 self.wake_at(*next);
@@ -306,7 +340,7 @@ impl Desk {
     }
 
     /// Something failed for this object: it is tried again after a while, which grows.
-    pub(super) fn failed(&self, object: &Value) {
+    pub(crate) fn failed(&self, object: &Value) {
         let mut failures = self.failures.borrow_mut();
         if failures.len() >= FAILURES {
             failures.clear();
@@ -319,9 +353,14 @@ impl Desk {
     }
 
     /// All is well with this object.
-    pub(super) fn succeeded(&self, object: &Value) {
+    pub(crate) fn succeeded(&self, object: &Value) {
         self.failures.borrow_mut().remove(text(&object["metadata"]["uid"]));
     }
+}
+
+/// What a controller tells of an object.
+fn note<'a>(about: &'a Value, component: &'a str, warning: bool, reason: &'a str, message: &'a str) -> Note<'a> {
+    Note { about, part: "", source: Source { component, host: "" }, warning, reason, message }
 }
 
 /// An object as a typed client sends it: without the zeros that its type leaves out, so that nobody owns them.

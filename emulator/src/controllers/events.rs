@@ -1,5 +1,5 @@
 //! Events of controllers, told as client-go's recorder does: the same again is counted, much of a kind is combined, too much is
-//! left out (`tools/record/events_cache.go`).
+//! left out (`tools/record/events_cache.go`). Those of the scheduler are told in a newer way: see [`super::series`].
 
 use std::collections::{HashMap, HashSet};
 
@@ -22,13 +22,23 @@ const REFILL: f64 = 300.0;
 /// More objects than these are not remembered.
 const MEMORY: usize = 4096;
 
+/// Who tells of something.
+#[derive(Clone, Copy)]
+pub(crate) struct Source<'a> {
+    pub(crate) component: &'a str,
+    /// The node that it runs on; controllers have none.
+    pub(crate) host: &'a str,
+}
+
 /// Something worth telling.
-pub(super) struct Note<'a> {
-    pub(super) about: &'a Value,
-    pub(super) component: &'a str,
-    pub(super) warning: bool,
-    pub(super) reason: &'a str,
-    pub(super) message: &'a str,
+pub(crate) struct Note<'a> {
+    pub(crate) about: &'a Value,
+    /// The part of the object that is meant, such as `spec.containers{c}`; "" for all of it.
+    pub(crate) part: &'a str,
+    pub(crate) source: Source<'a>,
+    pub(crate) warning: bool,
+    pub(crate) reason: &'a str,
+    pub(crate) message: &'a str,
 }
 
 impl Note<'_> {
@@ -38,7 +48,17 @@ impl Note<'_> {
 
     /// Events of one key are of one kind.
     fn key(&self) -> String {
-        format!("{}/{}/{}", self.component, self.kind(), self.reason)
+        format!("{}/{}/{}/{}", self.source.component, self.source.host, self.kind(), self.reason)
+    }
+
+    /// The same is told of the same part.
+    fn message_key(&self) -> String {
+        format!("{} {} {}", self.key(), self.part, self.message)
+    }
+
+    /// Each source has a history of each object.
+    fn history_key(&self) -> String {
+        format!("{}/{}/{}", self.source.component, self.source.host, text(&self.about["metadata"]["uid"]))
     }
 }
 
@@ -55,24 +75,23 @@ struct History {
 
 /// The events told so far.
 #[derive(Default)]
-pub(super) struct Events {
-    /// By the uid of the object.
+pub(crate) struct Events {
+    /// By source and object.
     objects: HashMap<String, History>,
 }
 
 impl Events {
     /// Whether that was told of the object already.
-    pub(super) fn has(&self, note: &Note<'_>) -> bool {
-        let history = self.objects.get(text(&note.about["metadata"]["uid"]));
-        history.is_some_and(|history| history.told.contains_key(&format!("{} {}", note.key(), note.message)))
+    pub(crate) fn has(&self, note: &Note<'_>) -> bool {
+        self.objects.get(&note.history_key()).is_some_and(|history| history.told.contains_key(&note.message_key()))
     }
 
-    pub(super) fn record(&mut self, cluster: &Cluster, user: &User, note: &Note<'_>) {
+    pub(crate) fn record(&mut self, cluster: &Cluster, user: &User, note: &Note<'_>) {
         let now = cluster.clock();
         if self.objects.len() > MEMORY {
             self.objects.clear();
         }
-        let history = self.objects.entry(text(&note.about["metadata"]["uid"]).to_owned()).or_default();
+        let history = self.objects.entry(note.history_key()).or_default();
         let (messages, last) = history.messages.entry(note.key()).or_default();
         if now.as_second() - *last > FORGET {
             messages.clear();
@@ -80,7 +99,7 @@ impl Events {
         *last = now.as_second();
         messages.insert(note.message.to_owned());
         let (message, key) = if messages.len() < DIFFERENT {
-            (note.message.to_owned(), format!("{} {}", note.key(), note.message))
+            (note.message.to_owned(), note.message_key())
         } else {
             messages.remove(note.message);
             (format!("(combined from similar events): {}", note.message), note.key())
@@ -100,15 +119,37 @@ impl Events {
     }
 }
 
-fn namespace<'a>(note: &'a Note<'_>) -> &'a str {
-    let namespace = text(&note.about["metadata"]["namespace"]);
+/// The namespace of the events about an object.
+pub(super) fn namespace(about: &Value) -> &str {
+    let namespace = text(&about["metadata"]["namespace"]);
     if namespace.is_empty() { "default" } else { namespace }
+}
+
+/// An object as events name it (`reference.GetReference`).
+pub(super) fn reference(about: &Value) -> Value {
+    let metadata = &about["metadata"];
+    let mut reference = json!({
+        "kind": about["kind"],
+        "apiVersion": about["apiVersion"],
+        "name": metadata["name"],
+        "uid": metadata["uid"],
+        "resourceVersion": metadata["resourceVersion"],
+    });
+    if metadata["namespace"].is_string() {
+        reference["namespace"] = metadata["namespace"].clone();
+    }
+    reference
+}
+
+/// The name of a new event about an object.
+pub(super) fn name(about: &Value, now: Timestamp) -> String {
+    format!("{}.{:x}", text(&about["metadata"]["name"]), now.as_nanosecond())
 }
 
 /// Counts an event once more; false when it is gone.
 fn again(cluster: &Cluster, user: &User, note: &Note<'_>, message: &str, name: &str) -> bool {
     let Some(events) = cluster.registry().any_version("", "events") else { return false };
-    let call = call(cluster, user, &events, namespace(note), name, "");
+    let call = call(cluster, user, &events, namespace(note.about), name, "");
     let counted = call.update(Part::Whole, false, &|live| {
         let mut next = live.clone();
         next["count"] = (int(&live["count"]) + 1).into();
@@ -121,34 +162,32 @@ fn again(cluster: &Cluster, user: &User, note: &Note<'_>, message: &str, name: &
 
 fn tell(cluster: &Cluster, user: &User, note: &Note<'_>, message: &str) -> Option<String> {
     let events = cluster.registry().any_version("", "events")?;
-    let (now, metadata) = (cluster.clock(), &note.about["metadata"]);
-    let name = format!("{}.{:x}", text(&metadata["name"]), now.as_nanosecond());
-    let mut about = json!({
-        "kind": note.about["kind"],
-        "apiVersion": note.about["apiVersion"],
-        "name": metadata["name"],
-        "uid": metadata["uid"],
-        "resourceVersion": metadata["resourceVersion"],
-    });
-    if metadata["namespace"].is_string() {
-        about["namespace"] = metadata["namespace"].clone();
+    let now = cluster.clock();
+    let name = name(note.about, now);
+    let mut about = reference(note.about);
+    if !note.part.is_empty() {
+        about["fieldPath"] = note.part.into();
+    }
+    let mut source = json!({"component": note.source.component});
+    if !note.source.host.is_empty() {
+        source["host"] = note.source.host.into();
     }
     let event = json!({
         "kind": "Event",
         "apiVersion": "v1",
-        "metadata": {"name": name, "namespace": namespace(note)},
+        "metadata": {"name": name, "namespace": namespace(note.about)},
         "involvedObject": about,
         "reason": note.reason,
         "message": message,
-        "source": {"component": note.component},
+        "source": source,
         "firstTimestamp": time(now),
         "lastTimestamp": time(now),
         "count": 1,
         "type": note.kind(),
         "eventTime": null,
-        "reportingComponent": note.component,
-        "reportingInstance": "",
+        "reportingComponent": note.source.component,
+        "reportingInstance": note.source.host,
     });
     // In a namespace that ends nothing is told any more.
-    call(cluster, user, &events, namespace(note), "", "").create(event).ok().map(|_| name)
+    call(cluster, user, &events, namespace(note.about), "", "").create(event).ok().map(|_| name)
 }

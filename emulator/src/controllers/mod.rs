@@ -1,31 +1,32 @@
 //! What happens behind the API by itself.
 
 mod aggregation;
-mod conditions;
+pub(crate) mod conditions;
 mod cron_jobs;
 mod daemon_sets;
 mod definitions;
 mod deployments;
-mod desk;
+pub(crate) mod desk;
 mod disruption;
 mod endpoints;
-mod events;
+pub(crate) mod events;
 mod garbage;
 mod hash;
 mod jobs;
 mod namespaces;
-mod pods;
+pub(crate) mod pods;
 mod policies;
 mod protection;
 mod quotas;
 mod replicas;
 mod revisions;
 mod schedule;
+pub(crate) mod series;
 mod service_accounts;
 mod stateful_sets;
 #[cfg(test)]
 mod tests;
-mod volumes;
+pub(crate) mod volumes;
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -36,6 +37,7 @@ use crate::access::User;
 use crate::api::options::WriteOptions;
 use crate::cluster::Cluster;
 use crate::registry::Served;
+use crate::scheduler;
 use crate::verbs::Call;
 
 /// Starts every controller.
@@ -51,7 +53,7 @@ pub(crate) fn start(cluster: &Arc<Cluster>, tasks: &mut JoinSet<()>) {
 }
 
 /// Those that look at objects of one another.
-static WORKLOADS: [desk::Controller; 11] = [
+static WORKLOADS: [desk::Controller; 12] = [
     volumes::CONTROLLER,
     protection::CONTROLLER,
     deployments::CONTROLLER,
@@ -63,6 +65,7 @@ static WORKLOADS: [desk::Controller; 11] = [
     replicas::REPLICATION_CONTROLLER,
     endpoints::CONTROLLER,
     disruption::CONTROLLER,
+    scheduler::CONTROLLER,
 ];
 
 /// The manager of what K3s's controllers write: they all run in one process of that name.

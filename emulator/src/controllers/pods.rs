@@ -15,17 +15,17 @@ use crate::selector::labels::Selector;
 use crate::status::Refusal;
 
 /// The owner that controls an object.
-pub(super) fn controller_of(object: &Value) -> Option<&Value> {
+pub(crate) fn controller_of(object: &Value) -> Option<&Value> {
     list(&object["metadata"]["ownerReferences"]).iter().find(|owner| owner["controller"] == true)
 }
 
 /// Whether an object is being deleted.
-pub(super) fn is_going(object: &Value) -> bool {
+pub(crate) fn is_going(object: &Value) -> bool {
     !object["metadata"]["deletionTimestamp"].is_null()
 }
 
 /// An owner as its dependents name it, when it controls them.
-pub(super) fn reference(owner: &Value) -> Value {
+pub(crate) fn reference(owner: &Value) -> Value {
     json!({
         "apiVersion": owner["apiVersion"],
         "kind": owner["kind"],
@@ -37,21 +37,21 @@ pub(super) fn reference(owner: &Value) -> Value {
 }
 
 /// Whether a pod has ended.
-pub(super) fn is_over(pod: &Value) -> bool {
+pub(crate) fn is_over(pod: &Value) -> bool {
     matches!(text(&pod["status"]["phase"]), "Succeeded" | "Failed")
 }
 
 /// Whether it counts as a replica.
-pub(super) fn is_active(pod: &Value) -> bool {
+pub(crate) fn is_active(pod: &Value) -> bool {
     !is_over(pod) && !is_going(pod)
 }
 
-pub(super) fn is_ready(pod: &Value) -> bool {
+pub(crate) fn is_ready(pod: &Value) -> bool {
     conditions::holds(&pod["status"], "Ready")
 }
 
 /// A time in an object.
-pub(super) fn time(value: &Value) -> Option<Timestamp> {
+pub(crate) fn time(value: &Value) -> Option<Timestamp> {
     value.as_str()?.parse().ok()
 }
 
@@ -63,7 +63,7 @@ fn ready_since(pod: &Value) -> Option<Timestamp> {
 }
 
 /// When a pod has been ready for that many seconds: None when it is not ready.
-pub(super) fn available_at(pod: &Value, seconds: i64) -> Option<Timestamp> {
+pub(crate) fn available_at(pod: &Value, seconds: i64) -> Option<Timestamp> {
     is_ready(pod).then_some(())?;
     if seconds == 0 {
         return Some(Timestamp::UNIX_EPOCH);
@@ -72,7 +72,7 @@ pub(super) fn available_at(pod: &Value, seconds: i64) -> Option<Timestamp> {
 }
 
 /// Whether it has been ready long enough; if it is only ready, the controller is woken in time.
-pub(super) fn is_available(desk: &Desk, pod: &Value, seconds: i64) -> bool {
+pub(crate) fn is_available(desk: &Desk, pod: &Value, seconds: i64) -> bool {
     match available_at(pod, seconds) {
         Some(at) if at <= desk.clock() => true,
         Some(at) => {
@@ -84,14 +84,14 @@ pub(super) fn is_available(desk: &Desk, pod: &Value, seconds: i64) -> bool {
 }
 
 /// All pods, by who controls them.
-pub(super) struct Pods {
+pub(crate) struct Pods {
     controlled: HashMap<String, Vec<Arc<Value>>>,
     /// By namespace: those that nobody controls.
     orphans: HashMap<String, Vec<Arc<Value>>>,
 }
 
 impl Pods {
-    pub(super) fn of(desk: &Desk) -> Self {
+    pub(crate) fn of(desk: &Desk) -> Self {
         let mut pods = Self { controlled: HashMap::new(), orphans: HashMap::new() };
         for pod in desk.all(PODS) {
             let list = match controller_of(&pod) {
@@ -104,12 +104,12 @@ impl Pods {
     }
 
     /// The pods that an object controls, whatever their labels.
-    pub(super) fn controlled(&self, owner: &Value) -> &[Arc<Value>] {
+    pub(crate) fn controlled(&self, owner: &Value) -> &[Arc<Value>] {
         self.controlled.get(text(&owner["metadata"]["uid"])).map_or(&[], Vec::as_slice)
     }
 
     /// The pods of an owner (`ClaimPods`): orphans that it selects become its own, and what it no longer selects is let go.
-    pub(super) fn claim(
+    pub(crate) fn claim(
         &self,
         desk: &Desk,
         owner: &Value,
@@ -142,12 +142,12 @@ impl Pods {
 }
 
 /// Whether an object is controlled by that owner.
-pub(super) fn controls(owner: &Value, object: &Value) -> bool {
+pub(crate) fn controls(owner: &Value, object: &Value) -> bool {
     controller_of(object).is_some_and(|found| found["uid"] == owner["metadata"]["uid"])
 }
 
 /// Makes an object one's own, unless someone else was faster.
-pub(super) fn adopt(object: &mut Value, owner: &Value) {
+pub(crate) fn adopt(object: &mut Value, owner: &Value) {
     if controller_of(object).is_some() {
         return;
     }
@@ -158,7 +158,7 @@ pub(super) fn adopt(object: &mut Value, owner: &Value) {
 }
 
 /// Lets go of an object.
-pub(super) fn release(object: &mut Value, owner: &Value) {
+pub(crate) fn release(object: &mut Value, owner: &Value) {
     let Some(metadata) = object["metadata"].as_object_mut() else { return };
     let Some(owners) = metadata.get_mut("ownerReferences").and_then(Value::as_array_mut) else { return };
     owners.retain(|found| found["uid"] != owner["metadata"]["uid"]);
@@ -168,7 +168,7 @@ pub(super) fn release(object: &mut Value, owner: &Value) {
 }
 
 /// A pod as a template has it (`GetPodFromTemplate`).
-pub(super) fn from_template(template: &Value, owner: &Value) -> Value {
+pub(crate) fn from_template(template: &Value, owner: &Value) -> Value {
     let mut metadata = Map::new();
     metadata.insert("generateName".into(), format!("{}-", text(&owner["metadata"]["name"])).into());
     for field in ["labels", "annotations", "finalizers"] {
@@ -181,7 +181,7 @@ pub(super) fn from_template(template: &Value, owner: &Value) -> Value {
 }
 
 /// Creates a pod of an owner and tells of it. In a namespace that ends, nothing is made and nothing is wrong: None.
-pub(super) fn create(desk: &Desk, owner: &Value, component: &str, pod: Value) -> Result<Option<Value>, Refusal> {
+pub(crate) fn create(desk: &Desk, owner: &Value, component: &str, pod: Value) -> Result<Option<Value>, Refusal> {
     match desk.create(PODS, text(&owner["metadata"]["namespace"]), pod) {
         Ok(pod) => {
             desk.tell(owner, component, false, "SuccessfulCreate", &format!("Created pod: {}", text(&pod["metadata"]["name"])));
@@ -196,13 +196,13 @@ pub(super) fn create(desk: &Desk, owner: &Value, component: &str, pod: Value) ->
 }
 
 /// Whether the namespace is being deleted, or gone.
-pub(super) fn is_ending(refusal: &Refusal) -> bool {
+pub(crate) fn is_ending(refusal: &Refusal) -> bool {
     let causes = refusal.details.as_ref().map_or(&Value::Null, |details| &details["causes"]);
     refusal.reason == "NotFound" || list(causes).iter().any(|cause| cause["reason"] == "NamespaceTerminating")
 }
 
 /// Deletes a pod of an owner and tells of it.
-pub(super) fn delete(desk: &Desk, owner: &Value, component: &str, pod: &Value) -> Result<(), Refusal> {
+pub(crate) fn delete(desk: &Desk, owner: &Value, component: &str, pod: &Value) -> Result<(), Refusal> {
     match desk.delete(PODS, pod, None) {
         Ok(()) => {
             desk.tell(owner, component, false, "SuccessfulDelete", &format!("Deleted pod: {}", text(&pod["metadata"]["name"])));
@@ -218,7 +218,7 @@ pub(super) fn delete(desk: &Desk, owner: &Value, component: &str, pod: &Value) -
 
 /// Sorts pods so that those come first that are best done without (`ActivePodsWithRanks`). Among `related` pods, it is better to
 /// end one that has many of them beside it on its node.
-pub(super) fn sort_by_worth(pods: &mut [Arc<Value>], related: &[Arc<Value>], now: Timestamp) {
+pub(crate) fn sort_by_worth(pods: &mut [Arc<Value>], related: &[Arc<Value>], now: Timestamp) {
     let mut crowds: HashMap<&str, i64> = HashMap::new();
     for pod in related.iter().filter(|pod| is_active(pod)) {
         *crowds.entry(text(&pod["spec"]["nodeName"])).or_default() += 1;
@@ -261,7 +261,7 @@ pub(super) fn sort_by_worth(pods: &mut [Arc<Value>], related: &[Arc<Value>], now
 }
 
 /// The pods of other objects of the same controller, beside those of `object` itself.
-pub(super) fn related(desk: &Desk, resource: Resource, object: &Value, pods: &Pods) -> Vec<Arc<Value>> {
+pub(crate) fn related(desk: &Desk, resource: Resource, object: &Value, pods: &Pods) -> Vec<Arc<Value>> {
     let Some(above) = controller_of(object) else { return pods.controlled(object).to_vec() };
     let siblings = desk.within(resource, text(&object["metadata"]["namespace"]));
     let siblings = siblings.iter().filter(|other| controller_of(other).is_some_and(|owner| owner["uid"] == above["uid"]));
@@ -269,7 +269,7 @@ pub(super) fn related(desk: &Desk, resource: Resource, object: &Value, pods: &Po
 }
 
 /// Adds a finalizer to an object, at the end.
-pub(super) fn add_finalizer(object: &mut Value, finalizer: &str) {
+pub(crate) fn add_finalizer(object: &mut Value, finalizer: &str) {
     match object["metadata"]["finalizers"].as_array_mut() {
         Some(all) if all.iter().any(|found| found == finalizer) => {}
         Some(all) => all.push(finalizer.into()),
@@ -278,7 +278,7 @@ pub(super) fn add_finalizer(object: &mut Value, finalizer: &str) {
 }
 
 /// Takes a finalizer away.
-pub(super) fn remove_finalizer(object: &mut Value, finalizer: &str) {
+pub(crate) fn remove_finalizer(object: &mut Value, finalizer: &str) {
     let Some(metadata) = object["metadata"].as_object_mut() else { return };
     let Some(all) = metadata.get_mut("finalizers").and_then(Value::as_array_mut) else { return };
     all.retain(|found| found != finalizer);

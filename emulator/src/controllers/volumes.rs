@@ -14,14 +14,14 @@ use crate::kinds::selector;
 use crate::kinds::view::{list, text};
 use crate::status::Refusal;
 
-const CLASSES: Resource = ("storage.k8s.io", "storageclasses");
+pub(crate) const CLASSES: Resource = ("storage.k8s.io", "storageclasses");
 
 pub(super) const CONTROLLER: Controller = Controller { watches: &[CLAIMS, VOLUMES, CLASSES, PODS], settle };
 
 const COMPONENT: &str = "persistentvolume-controller";
-const COMPLETED: &str = "pv.kubernetes.io/bind-completed";
-const BY_CONTROLLER: &str = "pv.kubernetes.io/bound-by-controller";
-const NODE: &str = "volume.kubernetes.io/selected-node";
+pub(crate) const COMPLETED: &str = "pv.kubernetes.io/bind-completed";
+pub(crate) const BY_CONTROLLER: &str = "pv.kubernetes.io/bound-by-controller";
+pub(crate) const NODE: &str = "volume.kubernetes.io/selected-node";
 /// The annotations that tell a provisioner that it is its turn.
 const PROVISIONER: [&str; 2] = ["volume.beta.kubernetes.io/storage-provisioner", "volume.kubernetes.io/storage-provisioner"];
 
@@ -46,7 +46,7 @@ fn settle(desk: &Desk) {
 }
 
 /// Whether a volume is meant for a claim. One of another uid was a claim of the same name.
-fn is_for(volume: &Value, claim: &Value) -> bool {
+pub(crate) fn is_for(volume: &Value, claim: &Value) -> bool {
     let (reference, metadata) = (&volume["spec"]["claimRef"], &claim["metadata"]);
     let uid = text(&reference["uid"]);
     reference["name"] == metadata["name"]
@@ -80,13 +80,13 @@ fn set_phase(desk: &Desk, resource: Resource, object: &Value, phase: &str) -> Op
 }
 
 /// The class that a claim asks for, and that a volume has.
-fn class(object: &Value) -> &str {
+pub(crate) fn class(object: &Value) -> &str {
     let old = text(&object["metadata"]["annotations"]["volume.beta.kubernetes.io/storage-class"]);
     if old.is_empty() { text(&object["spec"]["storageClassName"]) } else { old }
 }
 
 /// Whether a free volume has what a claim wants.
-fn suits(volume: &Value, claim: &Value) -> bool {
+pub(crate) fn suits(volume: &Value, claim: &Value) -> bool {
     let (offer, wish) = (&volume["spec"], &claim["spec"]);
     let modes = list(&wish["accessModes"]).iter().all(|mode| list(&offer["accessModes"]).contains(mode));
     let mode = |spec: &Value| text(&spec["volumeMode"]) == "Block";

@@ -136,6 +136,14 @@ impl Selector {
         Self { requirements, nothing: false }
     }
 
+    /// What both of them select.
+    pub(crate) fn and(mut self, other: Self) -> Self {
+        self.nothing |= other.nothing;
+        self.requirements.extend(other.requirements);
+        self.requirements.sort_by(|a, b| a.key.cmp(&b.key));
+        self
+    }
+
     /// From a query parameter. The error is the message of the 400 that it is answered with.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         Parser::new(text).parse().map(Self::new)
