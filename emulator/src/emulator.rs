@@ -78,7 +78,7 @@ impl Builder {
         self
     }
 
-    /// Adds a node. Without any, there is one of the name `k3s-arc-server-0`; see [`Builder::no_nodes`] for none.
+    /// Adds a node. Without any, there is one of the name `k3s`; see [`Builder::no_nodes`] for none.
     #[must_use]
     pub fn node(mut self, node: NodeSpec) -> Self {
         self.nodes.get_or_insert_default().push(node);
@@ -120,7 +120,7 @@ impl Builder {
         let tls = TlsAcceptor::from(Arc::new(authority.tls(address.ip())?));
         let kubeconfig = kubeconfig(&authority, address)?;
         let cluster = Arc::new(Cluster::new(store, authority, Arc::new(Network::new(address))));
-        boot::boot(&cluster).map_err(|refusal| StartError::Boot(refusal.message))?;
+        boot::boot(&cluster, &server).map_err(|refusal| StartError::Boot(refusal.message))?;
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
         controllers::start(&cluster, &mut tasks);

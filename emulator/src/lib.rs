@@ -52,6 +52,7 @@ mod kinds;
 pub mod merge;
 mod net;
 mod node;
+mod packaged;
 mod proto;
 mod registry;
 mod scheduler;

@@ -9,8 +9,8 @@ use crate::store::Key;
 /// One object a line: what K3s v1.34.1 puts into a new cluster, without what differs from one cluster to the next.
 const OBJECTS: &str = include_str!("v1.34.1.jsonl");
 
-/// Gives an empty store the objects of a new cluster.
-pub(crate) fn boot(cluster: &Cluster) -> Result<(), Refusal> {
+/// Gives an empty store the objects of a new cluster, whose server is that node.
+pub(crate) fn boot(cluster: &Cluster, server: &str) -> Result<(), Refusal> {
     if cluster.store.count("namespaces") > 0 {
         return Ok(());
     }
@@ -29,6 +29,9 @@ pub(crate) fn boot(cluster: &Cluster) -> Result<(), Refusal> {
         metadata["creationTimestamp"] = now.clone().into();
         for entry in metadata.get_mut("managedFields").and_then(Value::as_array_mut).into_iter().flatten() {
             entry["time"] = now.clone().into();
+            if let Some(who) = entry["manager"].as_str().and_then(|manager| manager.strip_suffix("@k3s")) {
+                entry["manager"] = format!("{who}@{server}").into();
+            }
         }
         let name = |key: &str| metadata[key].as_str().unwrap_or_default().to_owned();
         let key = Key::new(&served.table, &name("namespace"), &name("name"));

@@ -14,6 +14,7 @@ mod garbage;
 mod hash;
 mod jobs;
 mod namespaces;
+mod node_hosts;
 pub(crate) mod pods;
 mod policies;
 mod protection;
@@ -53,7 +54,7 @@ pub(crate) fn start(cluster: &Arc<Cluster>, tasks: &mut JoinSet<()>) {
 }
 
 /// Those that look at objects of one another.
-static WORKLOADS: [desk::Controller; 12] = [
+static WORKLOADS: [desk::Controller; 13] = [
     volumes::CONTROLLER,
     protection::CONTROLLER,
     deployments::CONTROLLER,
@@ -66,6 +67,7 @@ static WORKLOADS: [desk::Controller; 12] = [
     endpoints::CONTROLLER,
     disruption::CONTROLLER,
     scheduler::CONTROLLER,
+    node_hosts::CONTROLLER,
 ];
 
 /// The manager of what K3s's controllers write: they all run in one process of that name.

@@ -26,7 +26,7 @@ impl World {
     fn new() -> Self {
         let network = Arc::new(Network::new(([127, 0, 0, 1], 6443).into()));
         let cluster = Arc::new(Cluster::new(Store::open(None).unwrap(), Authority::open(None).unwrap(), network));
-        boot::boot(&cluster).unwrap();
+        boot::boot(&cluster, "k3s").unwrap();
         let world = Self(Desk::new(cluster));
         for (resource, kind, name) in
             [(("", "serviceaccounts"), "ServiceAccount", "default"), (("", "configmaps"), "ConfigMap", "kube-root-ca.crt")]
