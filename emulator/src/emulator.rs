@@ -21,6 +21,9 @@ use crate::node::NodeSpec;
 use crate::store::Store;
 use crate::{boot, controllers};
 
+/// The node that there is when nobody asks for others.
+const DEFAULT_NODE: &str = "k3s";
+
 /// Why an emulator did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -120,7 +123,10 @@ impl Builder {
         let tls = TlsAcceptor::from(Arc::new(authority.tls(address.ip())?));
         let kubeconfig = kubeconfig(&authority, address)?;
         let cluster = Arc::new(Cluster::new(store, authority, Arc::new(Network::new(address))));
-        boot::boot(&cluster, &server).map_err(|refusal| StartError::Boot(refusal.message))?;
+        cluster.network.serve(&cluster);
+        let nodes = self.nodes.clone().unwrap_or_else(|| vec![NodeSpec::new(DEFAULT_NODE)]);
+        let server = nodes.first().map_or(DEFAULT_NODE, |node| node.name.as_str());
+        boot::boot(&cluster, server).map_err(|refusal| StartError::Boot(refusal.message))?;
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
         controllers::start(&cluster, &mut tasks);
