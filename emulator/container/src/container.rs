@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{Cpu, Files, HostNet, Memory, Net, Programs};
+use crate::{Cpu, Files, HostNet, Memory, Net, Processes, Programs};
 
 /// Who a process runs as.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub struct Container {
     pub cpu: Arc<Cpu>,
     /// What it can execute.
     pub programs: Programs,
+    /// Its processes.
+    pub processes: Arc<Processes>,
     /// The name of the machine that it takes itself for.
     pub hostname: String,
 }
@@ -42,6 +44,7 @@ impl Container {
             memory: Arc::new(Memory::unlimited()),
             cpu: Arc::new(Cpu::unlimited()),
             programs: Programs::default(),
+            processes: Arc::default(),
             hostname: std::env::var("HOSTNAME").unwrap_or_default(),
         }
     }

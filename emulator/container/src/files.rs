@@ -456,6 +456,48 @@ impl Files {
         Ok(metadata(&found, tree.disk.owner(&place.real)))
     }
 
+    /// A path without links; the last name need not be there.
+    ///
+    /// # Errors
+    /// As the kernel says it.
+    pub fn canonicalize(&self, path: impl AsRef<Path>) -> io::Result<PathBuf> {
+        match &self.tree {
+            Some(tree) => tree.walk(&self.user, path.as_ref(), true).map(|(at, _)| at),
+            None => fs::canonicalize(path),
+        }
+    }
+
+    /// Whether a file may be executed, or a directory entered; root may execute what anybody may.
+    #[must_use]
+    pub fn may_execute(&self, path: impl AsRef<Path>) -> bool {
+        let Ok(found) = self.metadata(&path) else { return false };
+        let Some(tree) = &self.tree else { return found.mode & 0o111 != 0 };
+        if self.user.uid == 0 {
+            return found.kind == Kind::Directory || found.mode & 0o111 != 0;
+        }
+        tree.walk(&self.user, path.as_ref(), true).is_ok_and(|(_, place)| tree.may(&self.user, &place, EXECUTE))
+    }
+
+    /// Whether a file may be read.
+    #[must_use]
+    pub fn may_read(&self, path: impl AsRef<Path>) -> bool {
+        self.may(path.as_ref(), READ)
+    }
+
+    /// Whether a file may be written to.
+    #[must_use]
+    pub fn may_write(&self, path: impl AsRef<Path>) -> bool {
+        self.may(path.as_ref(), WRITE)
+    }
+
+    fn may(&self, path: &Path, wanted: u32) -> bool {
+        let Some(tree) = &self.tree else { return self.metadata(path).is_ok_and(|found| found.mode & (wanted * 0o111) != 0) };
+        let found = tree.walk(&self.user, path, true);
+        found.is_ok_and(|(_, place)| {
+            place.found.is_some() && tree.may(&self.user, &place, wanted) && !(wanted == WRITE && place.read_only)
+        })
+    }
+
     /// The names in a directory, in order, mounts included.
     ///
     /// # Errors

@@ -20,21 +20,26 @@
 //! ```
 
 mod container;
+mod executable;
 pub mod files;
 mod image;
 mod limits;
 mod net;
+mod pipe;
 mod process;
+pub mod processes;
 mod program;
 mod signals;
 mod stdio;
 
 pub use container::{Container, User};
+pub use executable::Executable;
 pub use files::Files;
 pub use image::Image;
 pub use limits::{Allocation, Cpu, Memory, Throttling};
 pub use net::{HostNet, Net, Transport};
 pub use process::Process;
+pub use processes::Processes;
 pub use program::{DEFAULT_PATH, NotFound, Program, Programs};
 pub use signals::{INTERRUPT, KILL, Killer, Signals, TERMINATE};
 pub use stdio::{Input, Output};
