@@ -40,7 +40,7 @@ fn hosts<'a>(nodes: impl Iterator<Item = &'a Value>) -> String {
     let mut lines: BTreeMap<IpAddr, Vec<&str>> = BTreeMap::new();
     for node in nodes {
         let addresses = list(&node["status"]["addresses"]);
-        let of = |kind: &str| addresses.iter().filter(move |a| a["type"] == kind).map(|a| text(&a["address"]));
+        let of = |kind: &'static str| addresses.iter().filter(move |a| a["type"] == kind).map(|a| text(&a["address"]));
         for address in of("InternalIP").filter_map(|address| address.parse().ok()) {
             let names = lines.entry(address).or_default();
             for name in std::iter::once(text(&node["metadata"]["name"])).chain(of("Hostname")) {
@@ -62,8 +62,7 @@ mod tests {
     #[test]
     fn nodes_have_lines_with_their_names() {
         let node = |name: &str, address: &str, host: &str| {
-            let addresses =
-                json!([{"type": "InternalIP", "address": address}, {"type": "Hostname", "address": host}]);
+            let addresses = json!([{"type": "InternalIP", "address": address}, {"type": "Hostname", "address": host}]);
             json!({"metadata": {"name": name}, "status": {"addresses": addresses}})
         };
         let nodes = [node("b", "192.0.2.2", "b"), node("a", "192.0.2.1", "host-of-a")];

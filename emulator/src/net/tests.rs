@@ -18,7 +18,7 @@ impl World {
     fn new() -> Self {
         let network = Arc::new(Network::new(API));
         let cluster = Arc::new(Cluster::new(Store::open(None).unwrap(), Authority::open(None).unwrap(), network.clone()));
-        boot::boot(&cluster).unwrap();
+        boot::boot(&cluster, "k3s").unwrap();
         network.serve(&cluster);
         Self { cluster, network }
     }

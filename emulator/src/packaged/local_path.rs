@@ -12,7 +12,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k3s_arc_container::{Image, Output, Process};
+use k3s_arc_container::{Files, Image, Output, Process};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
@@ -47,7 +47,7 @@ struct Provisioner {
     identity: String,
     namespace: String,
     log: Output,
-    process: Process,
+    files: Files,
 }
 
 /// What one piece of work was about, and how it ended.
@@ -61,15 +61,15 @@ async fn run(cluster: Weak<Cluster>, mut process: Process) -> i32 {
     let namespace = process.var("POD_NAMESPACE").unwrap_or("local-path-storage").to_owned();
     let identity = format!("{NAME}_{}_{}", process.container.hostname, uuid::Uuid::new_v4());
     let log = process.stdout.clone();
-    let config = config::path(&process.args);
-    if let Err(why) = Config::read(&process, &config) {
+    let (config, files) = (config::path(&process.args), process.container.files.clone());
+    if let Err(why) = Config::read(&files, &config) {
         // Where nobody reads there is nobody to tell.
         let _ = writeln!(process.stderr, "{}", line(&cluster, "fatal", &format!("Error starting daemon: {why}")));
         return 1;
     }
     let client = Client::new(cluster.clone(), &namespace, ACCOUNT, MANAGER);
     let signals = process.signals.clone();
-    let provisioner = Arc::new(Provisioner { client, identity, namespace, log, process });
+    let provisioner = Arc::new(Provisioner { client, identity, namespace, log, files });
     provisioner.say("info", "Provisioner started");
     tokio::select! {
         () = work(&provisioner, &config) => 0,
@@ -230,7 +230,7 @@ impl Provisioner {
 
     /// Has the folder made, and describes the volume (`provisionFor`).
     async fn make(&self, claim: &Value, class: &Value, name: &str, config: &str) -> Result<Value, String> {
-        let config = Config::read(&self.process, config)?;
+        let config = Config::read(&self.files, config)?;
         let spec = &claim["spec"];
         if !spec["selector"].is_null() {
             return Err("claim.Spec.Selector is not supported".into());
@@ -316,12 +316,13 @@ impl Provisioner {
     }
 
     async fn unmake(&self, volume: &Value, name: &str, config: &str) -> Result<(), String> {
-        let config = Config::read(&self.process, config)?;
+        let config = Config::read(&self.files, config)?;
         let spec = &volume["spec"];
         let path = spec["local"]["path"].as_str().or_else(|| spec["hostPath"]["path"].as_str());
         let path = path.ok_or_else(|| format!("failed to delete volume {name}: no path set"))?;
         let terms = list(&spec["nodeAffinity"]["required"]["nodeSelectorTerms"]);
-        let on = terms.iter().flat_map(|term| list(&term["matchExpressions"])).find(|rule| rule["key"] == "kubernetes.io/hostname");
+        let on =
+            terms.iter().flat_map(|term| list(&term["matchExpressions"])).find(|rule| rule["key"] == "kubernetes.io/hostname");
         let node = on.and_then(|rule| list(&rule["values"]).first()).map(text).unwrap_or_default();
         if node.is_empty() {
             return Err(format!("failed to delete volume {name}: cannot find affinited node"));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use k3s_arc_container::Process;
+use k3s_arc_container::Files;
 use serde::Deserialize;
 
 /// For nodes that are not named.
@@ -48,9 +48,9 @@ pub(super) fn path(args: &[String]) -> String {
 
 impl Config {
     /// Reads it; the real one reads it anew twice a minute, this one whenever it is asked for something.
-    pub(super) fn read(process: &Process, path: &str) -> Result<Self, String> {
+    pub(super) fn read(files: &Files, path: &str) -> Result<Self, String> {
         let failed = |why: String| format!("fail to load config file {path}: {why}");
-        let text = process.container.files.read_to_string(path).map_err(|error| failed(format!("open {path}: {error}")))?;
+        let text = files.read_to_string(path).map_err(|error| failed(format!("open {path}: {error}")))?;
         let document: Document = serde_json::from_str(&text).map_err(|error| failed(error.to_string()))?;
         Self::of(document)
     }
