@@ -1,5 +1,6 @@
 //! Nodes: where pods run. Each has a root folder on this machine, a kubelet, and the images that were registered with the emulator.
 
+pub(crate) mod command;
 pub(crate) mod images;
 pub(crate) mod kubelet;
 pub(crate) mod setup;
@@ -11,7 +12,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use k3s_arc_container::files::{Disk, Files, Mount};
-use k3s_arc_container::{Image, User};
+use k3s_arc_container::User;
 
 use crate::cluster::Cluster;
 use crate::net::Network;
@@ -121,9 +122,4 @@ impl Nodes {
     pub(crate) fn remove(&self, name: &str) {
         self.0.write().unwrap_or_else(PoisonError::into_inner).remove(name);
     }
-}
-
-/// The images that every node has from the start, beside those that its user registers.
-pub(crate) fn built_in() -> Vec<(&'static str, Image)> {
-    vec![("docker.io/library/busybox:latest", k3s_arc_busybox::image())]
 }
