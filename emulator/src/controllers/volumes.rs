@@ -16,7 +16,7 @@ use crate::status::Refusal;
 
 pub(crate) const CLASSES: Resource = ("storage.k8s.io", "storageclasses");
 
-pub(super) const CONTROLLER: Controller = Controller { watches: &[CLAIMS, VOLUMES, CLASSES, PODS], settle };
+pub(crate) const CONTROLLER: Controller = Controller { watches: &[CLAIMS, VOLUMES, CLASSES, PODS], settle };
 
 const COMPONENT: &str = "persistentvolume-controller";
 pub(crate) const COMPLETED: &str = "pv.kubernetes.io/bind-completed";
