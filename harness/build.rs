@@ -24,7 +24,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rustc-check-cfg=cfg(embedded_standin)");
     println!("cargo::rerun-if-changed=build.rs");
     let workspace = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("..");
-    for input in ["standin/src", "standin/Cargo.toml", "Cargo.toml", "Cargo.lock"] {
+    let container = ["emulator/container/src", "emulator/container/Cargo.toml"];
+    for input in ["standin/src", "standin/Cargo.toml", "Cargo.toml", "Cargo.lock"].iter().chain(&container) {
         println!("cargo::rerun-if-changed={}", workspace.join(input).display());
     }
     if env::var("CARGO_CFG_TARGET_OS")? != "linux" || env::var("CARGO_CFG_TARGET_ENV")? != "gnu" {

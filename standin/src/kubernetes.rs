@@ -1,6 +1,10 @@
 //! The cluster's API, from inside a pod.
 
+use std::net::SocketAddr;
+
+use k3s_arc_container::{Process, Transport};
 use kube::{Client, Config};
+use rustls::pki_types::{CertificateDer, pem::PemObject};
 
 /// The field manager of everything that the stand-in applies.
 pub const FIELD_MANAGER: &str = "k3s-arc-standin";
@@ -11,10 +15,19 @@ pub enum ConnectError {
     /// This is not a pod, or one without a service account's token.
     #[error("not in a pod with a service account's token: {0}")]
     NotInCluster(#[from] kube::config::InClusterError),
+    /// What the pod has of a service account does not lead to the API.
+    #[error("the pod's service account cannot be used: {0}")]
+    Unusable(String),
     /// The configuration makes no client.
     #[error("no client can be made of the pod's service account: {0}")]
     Client(#[from] kube::Error),
 }
+
+/// Where a pod has its service account's token, and the authority that it is to trust.
+const ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+
+/// A name that the API server's certificate has, whatever address it is reached by.
+const SERVER_NAME: &str = "kubernetes.default.svc";
 
 /// A client that uses the pod's service account.
 ///
@@ -23,8 +36,35 @@ pub enum ConnectError {
 ///
 /// # Errors
 /// [`ConnectError`].
-pub fn connect() -> Result<Client, ConnectError> {
-    Ok(Client::try_from(Config::incluster_env()?)?)
+pub fn connect(process: &Process) -> Result<Client, ConnectError> {
+    let config = if process.container.files.is_native() { Config::incluster_env()? } else { emulated(process)? };
+    Ok(Client::try_from(config)?)
+}
+
+/// What [`Config::incluster_env`] reads, where the environment, the files and the network are not the operating system's.
+fn emulated(process: &Process) -> Result<Config, ConnectError> {
+    let unusable = ConnectError::Unusable;
+    let variable = |name: &str| process.var(name).ok_or_else(|| unusable(format!("{name} is not set")));
+    let host = variable("KUBERNETES_SERVICE_HOST")?;
+    let host = host.parse().map_err(|_| unusable(format!("KUBERNETES_SERVICE_HOST is no address: {host}")))?;
+    let port = variable("KUBERNETES_SERVICE_PORT")?;
+    let port = port.parse().map_err(|_| unusable(format!("KUBERNETES_SERVICE_PORT is no port: {port}")))?;
+    let api = SocketAddr::new(host, port);
+    let reached = process.container.net.route(api, Transport::Tcp).map_err(|error| unusable(format!("{api}: {error}")))?;
+    let read = |name: &str| {
+        let path = format!("{ACCOUNT}/{name}");
+        process.container.files.read_to_string(&path).map_err(|error| unusable(format!("{path}: {error}")))
+    };
+    let authority = read("ca.crt")?;
+    let authority: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(authority.as_bytes()).collect();
+    let authority = authority.map_err(|error| unusable(format!("{ACCOUNT}/ca.crt: {error}")))?;
+    let url = format!("https://{reached}").parse().map_err(|error| unusable(format!("{reached}: {error}")))?;
+    let mut config = Config::new(url);
+    config.default_namespace = read("namespace")?;
+    config.root_cert = Some(authority.iter().map(|certificate| certificate.to_vec()).collect());
+    config.auth_info.token = Some(read("token")?.into());
+    config.tls_server_name = Some(SERVER_NAME.to_owned());
+    Ok(config)
 }
 
 /// What went wrong, in one line: the API's own words where it answered.

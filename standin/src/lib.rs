@@ -1,7 +1,7 @@
 //! The stand-in: plays the Arc launcher, controller and components where Microsoft's images are not to be had.
 //!
 //! One binary, a role per subcommand. It is real Kubernetes work on a real cluster, with only Microsoft's
-//! logic left out.
+//! logic left out. [`run`] is the whole of it, in a container and in an emulated node.
 //!
 //! | role | what it does |
 //! | --- | --- |
@@ -20,6 +20,11 @@ pub mod log;
 mod manifest;
 mod pod_state;
 pub mod probe;
+mod roles;
 pub mod shutdown;
 mod subset;
 pub mod test_env;
+#[cfg(test)]
+mod testing;
+
+pub use roles::run;

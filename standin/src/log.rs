@@ -16,12 +16,7 @@ pub struct Log {
 }
 
 impl Log {
-    /// A log on standard output, where `kubectl logs` finds it.
-    pub fn stdout(verbose: bool) -> Self {
-        Self::to(std::io::stdout(), verbose)
-    }
-
-    /// A log on any writer; [`debug`](Self::debug) lines are written if it is `verbose`.
+    /// A log on any writer (on standard output `kubectl logs` finds it); [`debug`](Self::debug) lines are written if it is `verbose`.
     pub fn to(out: impl Write + Send + 'static, verbose: bool) -> Self {
         Self { out: Arc::new(Mutex::new(out)), verbose }
     }
@@ -59,7 +54,7 @@ impl Log {
         let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
         for line in text.to_string().lines() {
             // Where nobody reads there is nobody to tell.
-            let _ = writeln!(out, "{time} | {level} | {line}");
+            let _ = out.write_all(format!("{time} | {level} | {line}\n").as_bytes());
         }
         let _ = out.flush();
     }

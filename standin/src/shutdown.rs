@@ -3,59 +3,41 @@
 //! In a container the stand-in is process 1, for which the kernel has no default action on SIGTERM: without a
 //! handler it would be ignored until the kubelet's patience ends.
 
-use std::io;
-
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    sync::watch,
-};
+use k3s_arc_container::{INTERRUPT, Killer, Signals, TERMINATE};
 
 /// Knows whether stopping was asked for. Clones know the same.
 #[derive(Debug, Clone)]
-pub struct Shutdown(watch::Receiver<bool>);
+pub struct Shutdown(Signals);
 
 /// Asks for stopping.
 #[derive(Debug)]
-pub struct Trigger(watch::Sender<bool>);
+pub struct Trigger(Killer);
 
 impl Trigger {
     /// Asks everyone who holds the other end to stop.
     pub fn pull(&self) {
-        self.0.send_replace(true);
+        self.0.send(TERMINATE);
     }
 }
 
 impl Shutdown {
     /// Stopping is asked for by hand.
     pub fn by_hand() -> (Trigger, Self) {
-        let (sender, receiver) = watch::channel(false);
-        (Trigger(sender), Self(receiver))
+        let (killer, signals) = Signals::by_hand();
+        (Trigger(killer), Self(signals))
     }
 
     /// Stopping is asked for by SIGTERM or SIGINT.
-    ///
-    /// # Errors
-    /// When the handlers cannot be installed.
-    pub fn on_signals() -> io::Result<Self> {
-        let (trigger, shutdown) = Self::by_hand();
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        tokio::spawn(async move {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-            trigger.pull();
-        });
-        Ok(shutdown)
+    pub fn on(signals: Signals) -> Self {
+        // From now on, not from when somebody first waits for it.
+        signals.catch(TERMINATE);
+        signals.catch(INTERRUPT);
+        Self(signals)
     }
 
     /// Returns once stopping is asked for.
     pub async fn requested(&self) {
-        if self.0.clone().wait_for(|&requested| requested).await.is_err() {
-            // The trigger is gone without having been pulled; nobody can ask any more.
-            std::future::pending::<()>().await;
-        }
+        self.0.terminated().await;
     }
 
     /// What `work` gives, or none if stopping is asked for before.

@@ -4,6 +4,7 @@
 //! second), and whoever trusted the DataController's state in that second would be refused.
 
 use futures::future::join_all;
+use k3s_arc_container::Container;
 use serde_json::Value;
 
 use super::{desired::components, live::Live};
@@ -13,14 +14,14 @@ use crate::{
 };
 
 /// The components that do not answer by their Services, and why.
-pub(super) async fn unanswered(live: &Live) -> Vec<(&'static Component, String)> {
-    let asked = components().map(|component| async move { (component, why_unanswered(component, live).await) });
+pub(super) async fn unanswered(live: &Live, container: &Container) -> Vec<(&'static Component, String)> {
+    let asked = components().map(|component| async move { (component, why_unanswered(component, live, container).await) });
     join_all(asked).await.into_iter().filter_map(|(component, why)| Some((component, why?))).collect()
 }
 
-async fn why_unanswered(component: &Component, live: &Live) -> Option<String> {
+async fn why_unanswered(component: &Component, live: &Live, container: &Container) -> Option<String> {
     let Some(url) = url(component, live) else { return Some(format!("Service {} is missing", component.name)) };
-    let answer = http::answer(http::Request { calls: vec![Call::Get(url)], patience_ms: 0 }).await;
+    let answer = http::answer(http::Request { calls: vec![Call::Get(url)], patience_ms: 0 }, container).await;
     match answer.map(|answer| answer.replies.into_iter().next()) {
         Ok(Some(Ok(reply))) if reply.status == 200 => None,
         Ok(Some(Ok(reply))) => Some(format!("Service {} answers {}: {}", component.name, reply.status, reply.body)),
@@ -55,7 +56,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_missing_service_does_not_answer() {
-        let unanswered = unanswered(&Live::default()).await;
+        let unanswered = unanswered(&Live::default(), &Container::native()).await;
         assert_eq!(unanswered.len(), components().count());
         assert_eq!(unanswered[0].1, "Service control is missing");
     }

@@ -14,6 +14,7 @@ pub(crate) mod workload;
 use std::{sync::Arc, time::Duration};
 
 use futures::StreamExt;
+use k3s_arc_container::Container;
 use k8s_openapi::api::{
     apps::v1::{DaemonSet, ReplicaSet, StatefulSet},
     core::v1::{PersistentVolumeClaim, Service},
@@ -40,7 +41,7 @@ pub struct Options {
 }
 
 /// Reconciles the namespace's DataControllers until it is told to stop.
-pub async fn run(client: Client, options: Options, log: Log, shutdown: Shutdown) {
+pub async fn run(client: Client, options: Options, container: Arc<Container>, log: Log, shutdown: Shutdown) {
     let Options { namespace, image } = options;
     let all = watcher::Config::default;
     let controller = Controller::new(Api::<DataController>::namespaced(client.clone(), &namespace), all())
@@ -52,7 +53,7 @@ pub async fn run(client: Client, options: Options, log: Log, shutdown: Shutdown)
         .owns(Api::<PersistentVolumeClaim>::namespaced(client.clone(), &namespace), all())
         .graceful_shutdown_on(async move { shutdown.requested().await });
     log.info(format_args!("bootstrapper reconciles the DataControllers of namespace {namespace}"));
-    let context = Arc::new(Context { client, image, log: log.clone() });
+    let context = Arc::new(Context { client, image, container, log: log.clone() });
     controller.run(reconcile, again, context).for_each(async |_| {}).await;
     log.info("bootstrapper stops");
 }

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use k3s_arc_container::Container;
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
     Api, Client, ResourceExt,
@@ -37,6 +38,8 @@ const ANYWAY: Duration = Duration::from_secs(30);
 pub(super) struct Context {
     pub(super) client: Client,
     pub(super) image: String,
+    /// Where it asks the components from.
+    pub(super) container: Arc<Container>,
     pub(super) log: Log,
 }
 
@@ -105,7 +108,7 @@ async fn mend(data_controller: &DataController, context: &Context) -> Result<See
     if !unavailable.is_empty() {
         return Ok(Seen::Unavailable(unavailable));
     }
-    let unanswered = unanswered(&live).await;
+    let unanswered = unanswered(&live, &context.container).await;
     Ok(if unanswered.is_empty() { Seen::Served } else { Seen::Unanswered(unanswered) })
 }
 

@@ -1,7 +1,8 @@
 //! The sidecar beside each component: follows the log files by their size.
 
-use std::{collections::BTreeMap, fs, path::Path, time::Duration};
+use std::{collections::BTreeMap, path::Path, time::Duration};
 
+use k3s_arc_container::Files;
 use tokio::time::MissedTickBehavior;
 
 use crate::{log::Log, shutdown::Shutdown};
@@ -10,12 +11,12 @@ use crate::{log::Log, shutdown::Shutdown};
 const EVERY: Duration = Duration::from_secs(10);
 
 /// Says how the files in `logs` grow, until it is told to stop.
-pub async fn fluentbit(logs: &Path, log: Log, shutdown: Shutdown) {
+pub async fn fluentbit(logs: &Path, files: &Files, log: Log, shutdown: Shutdown) {
     let mut ticks = tokio::time::interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut known = BTreeMap::new();
     while shutdown.or(ticks.tick()).await.is_some() {
-        let sizes = sizes(logs);
+        let sizes = sizes(files, logs);
         for (name, size) in &sizes {
             if known.get(name) != Some(size) {
                 log.info(format_args!("{name}: {size} bytes"));
@@ -27,16 +28,15 @@ pub async fn fluentbit(logs: &Path, log: Log, shutdown: Shutdown) {
 }
 
 /// The sizes of a directory's log files, in bytes.
-fn sizes(directory: &Path) -> BTreeMap<String, u64> {
-    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-    entries
-        .filter_map(|entry| Some((entry.file_name().into_string().ok()?, entry.metadata().ok()?.len())))
-        .filter(|(name, _)| name.ends_with(".log"))
-        .collect()
+fn sizes(files: &Files, directory: &Path) -> BTreeMap<String, u64> {
+    let names = files.read_dir(directory).unwrap_or_default().into_iter().filter(|name| name.ends_with(".log"));
+    names.filter_map(|name| Some((name.clone(), files.metadata(directory.join(name)).ok()?.size))).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::log::tests::Written;
 
@@ -48,7 +48,7 @@ mod tests {
         let written = Written::default();
         let (trigger, shutdown) = Shutdown::by_hand();
         let (path, log) = (directory.path().to_owned(), written.log(false));
-        let sidecar = tokio::spawn(async move { fluentbit(&path, log, shutdown).await });
+        let sidecar = tokio::spawn(async move { fluentbit(&path, &Files::native(), log, shutdown).await });
         while written.lines().is_empty() {
             tokio::task::yield_now().await;
         }

@@ -4,9 +4,17 @@ mod fluentbit;
 mod server;
 mod store;
 
-use std::{io, net::Ipv4Addr, path::PathBuf, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use tokio::net::TcpListener;
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::{rt::TokioIo, service::TowerToHyperService};
+use k3s_arc_container::{Container, Files};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    task::JoinSet,
+    time::timeout,
+};
 
 use self::server::{State, router};
 pub use self::{
@@ -32,33 +40,61 @@ pub struct Options {
     pub logs: Option<PathBuf>,
 }
 
-/// Serves on `port` of all addresses until it is told to stop.
+/// Serves on `port` of the container until it is told to stop.
 ///
 /// # Errors
 /// When the port cannot be listened on.
-pub async fn run(options: Options, port: u16, log: Log, shutdown: Shutdown) -> io::Result<()> {
-    let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await?;
-    serve(options, listener, log, shutdown).await
+pub async fn run(options: Options, port: u16, container: Arc<Container>, log: Log, shutdown: Shutdown) -> io::Result<()> {
+    let listener = container.net.listen(port).await?;
+    log.info(format_args!("{} answers on {}", options.name, SocketAddr::new(container.net.address(), port)));
+    serve(options, listener, container.files.clone(), log, shutdown).await
 }
 
 /// Serves on `listener` until it is told to stop.
 ///
 /// # Errors
 /// When the listener fails.
-pub async fn serve(options: Options, listener: TcpListener, log: Log, shutdown: Shutdown) -> io::Result<()> {
+pub async fn serve(options: Options, listener: TcpListener, files: Files, log: Log, shutdown: Shutdown) -> io::Result<()> {
     let name = options.name.clone();
-    log.info(format_args!("{name} answers on {}", listener.local_addr()?));
-    let state = Arc::new(State::new(options));
+    let state = Arc::new(State::new(options, files));
     if let Err(error) = state.log_start().await {
         // Not the end of it: its readiness says the same until the volume can be written to.
         log.warn(format_args!("{name} cannot write its log: {error}"));
     }
-    let (asked, over) = (shutdown.clone(), shutdown);
-    let served = axum::serve(listener, router(state)).with_graceful_shutdown(async move { asked.requested().await });
-    let stopped = tokio::select! {
-        stopped = served.into_future() => stopped,
-        () = async { over.requested().await; tokio::time::sleep(GRACE).await } => Ok(()),
-    };
+    let router = router(state);
+    let mut connections = JoinSet::new();
+    // Not axum::serve: its connections are tasks of their own, which would go on answering when this process is killed.
+    while let Some(accepted) = shutdown.or(accept(&listener, &mut connections)).await {
+        connections.spawn(answer(accepted?, router.clone(), shutdown.clone()));
+    }
+    drop(listener);
+    let _ = timeout(GRACE, async { while connections.join_next().await.is_some() {} }).await;
     log.info(format_args!("{name} stops"));
-    stopped
+    Ok(())
+}
+
+/// The next connection; meanwhile those that have ended are put away.
+async fn accept(listener: &TcpListener, connections: &mut JoinSet<()>) -> io::Result<TcpStream> {
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => return Ok(stream),
+                // The client was gone already.
+                Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) => {}
+                Err(error) => return Err(error),
+            },
+            Some(_) = connections.join_next() => {}
+        }
+    }
+}
+
+/// Answers the requests of one connection; once the component is told to stop, the one that is under way is the last.
+async fn answer(stream: TcpStream, router: Router, shutdown: Shutdown) {
+    let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    tokio::pin!(connection);
+    if shutdown.or(connection.as_mut()).await.is_none() {
+        connection.as_mut().graceful_shutdown();
+        // Who broke the connection knows it.
+        let _ = connection.await;
+    }
 }

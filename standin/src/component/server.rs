@@ -4,7 +4,6 @@
 //! ([`About`]). `PUT` and `GET /data/<key>`: a value on its data volume.
 
 use std::{
-    fs,
     io::{self, Write},
     path::{Path, PathBuf},
     sync::{
@@ -20,6 +19,10 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
     routing::get,
+};
+use k3s_arc_container::{
+    Files,
+    files::{Kind, Open},
 };
 use k8s_openapi::jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -83,6 +86,7 @@ pub(super) struct State {
     name: String,
     pod: String,
     started: Timestamp,
+    files: Files,
     volumes: Vec<Mounted>,
     store: Option<Arc<Store>>,
     writes: AtomicU64,
@@ -90,14 +94,15 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) fn new(options: Options) -> Self {
+    pub(super) fn new(options: Options, files: Files) -> Self {
         let Options { name, pod, data, logs } = options;
-        let store = data.clone().map(|directory| Arc::new(Store::new(directory)));
+        let store = data.clone().map(|directory| Arc::new(Store::new(files.clone(), directory)));
         let volumes = [(Volume::Data, data), (Volume::Logs, logs)]
             .into_iter()
             .filter_map(|(volume, path)| Some(Mounted { volume, path: path?, usable: AtomicBool::new(false) }))
             .collect();
-        Self { name, pod, started: Timestamp::now(), volumes, store, writes: AtomicU64::new(0), reads: AtomicU64::new(0) }
+        let (writes, reads) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self { name, pod, started: Timestamp::now(), files, volumes, store, writes, reads }
     }
 
     /// Adds a line about this start to the component's log file.
@@ -105,14 +110,15 @@ impl State {
         let Some(logs) = self.volumes.iter().find(|mounted| mounted.volume == Volume::Logs) else { return Ok(()) };
         let path = logs.path.join(format!("{}.log", self.name));
         let line = format!("{} {} starts in pod {}\n", self.started, self.name, self.pod);
-        blocking(move || fs::OpenOptions::new().create(true).append(true).open(path)?.write_all(line.as_bytes())).await
+        let files = self.files.clone();
+        blocking(move || files.open(path, Open::APPEND)?.write_all(line.as_bytes())).await
     }
 
     /// Tries the volumes that have not been tried with success yet.
     async fn ready(&self) -> Result<(), String> {
         for mounted in self.volumes.iter().filter(|mounted| !mounted.usable.load(Ordering::Relaxed)) {
-            let (path, text) = (mounted.path.clone(), format!("{} {}", self.pod, self.started));
-            let tried = blocking(move || write_and_read_back(&path, &text)).await;
+            let (files, path, text) = (self.files.clone(), mounted.path.clone(), format!("{} {}", self.pod, self.started));
+            let tried = blocking(move || write_and_read_back(&files, &path, &text)).await;
             tried.map_err(|error| format!("volume {} at {}: {error}", mounted.volume.name(), mounted.path.display()))?;
             mounted.usable.store(true, Ordering::Relaxed);
         }
@@ -122,8 +128,8 @@ impl State {
     async fn about(&self) -> About {
         let mut volumes = Vec::new();
         for mounted in &self.volumes {
-            let path = mounted.path.clone();
-            let (files, bytes) = blocking(move || Ok(contents(&path))).await.unwrap_or_default();
+            let (own, path) = (self.files.clone(), mounted.path.clone());
+            let (files, bytes) = blocking(move || Ok(contents(&own, &path))).await.unwrap_or_default();
             volumes.push(VolumeState {
                 name: mounted.volume.name().into(),
                 path: mounted.path.clone(),
@@ -193,12 +199,12 @@ fn refuse(error: io::Error) -> Refusal {
 }
 
 /// How many files a directory holds, and how many bytes they do.
-fn contents(directory: &Path) -> (u64, u64) {
-    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-    entries
-        .filter_map(|entry| entry.metadata().ok())
-        .filter(fs::Metadata::is_file)
-        .fold((0, 0), |(files, bytes), file| (files + 1, bytes + file.len()))
+fn contents(files: &Files, directory: &Path) -> (u64, u64) {
+    let names = files.read_dir(directory).unwrap_or_default().into_iter();
+    names
+        .filter_map(|name| files.symlink_metadata(directory.join(name)).ok())
+        .filter(|found| found.kind == Kind::File)
+        .fold((0, 0), |(files, bytes), file| (files + 1, bytes + file.size))
 }
 
 /// Runs what waits for a disk where it does not keep the server from answering.
@@ -208,6 +214,8 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
         net::{TcpListener, TcpStream},
@@ -227,7 +235,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (trigger, shutdown) = Shutdown::by_hand();
-        let server = tokio::spawn(serve(options, listener, Written::default().log(false), shutdown));
+        let server = tokio::spawn(serve(options, listener, Files::native(), Written::default().log(false), shutdown));
         let mut replies = Vec::new();
         for (method, path, body) in requests {
             let mut stream = TcpStream::connect(address).await.unwrap();
@@ -288,5 +296,20 @@ mod tests {
         let replies = ask((Some(data.path()), None), &requests).await;
         assert_eq!(replies.iter().map(|reply| reply.0).collect::<Vec<_>>(), [400, 400, 400]);
         assert_eq!(fs::read_dir(data.path()).unwrap().count(), 0);
+    }
+
+    #[tokio::test]
+    async fn who_is_killed_answers_no_more_on_any_connection() {
+        let options = Options { name: "control".into(), pod: "control-x".into(), data: None, logs: None };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (_trigger, shutdown) = Shutdown::by_hand();
+        let server = tokio::spawn(serve(options, listener, Files::native(), Written::default().log(false), shutdown));
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        assert_ne!(stream.read(&mut [0; 1024]).await.unwrap(), 0);
+        server.abort();
+        assert_eq!(stream.read(&mut [0; 1024]).await.unwrap(), 0, "the connection is closed");
+        assert!(TcpStream::connect(address).await.is_err());
     }
 }

@@ -1,15 +1,17 @@
 //! Values on a volume, each in a file of its key's name, on disk before it is acknowledged.
 
 use std::{
-    fs::{self, File},
     io::{self, Write},
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
 };
 
+use k3s_arc_container::{Files, files::Open};
+
 /// Values on a volume.
 #[derive(Debug)]
 pub(super) struct Store {
+    files: Files,
     directory: PathBuf,
     writes: AtomicU64,
 }
@@ -35,8 +37,8 @@ impl Key {
 }
 
 impl Store {
-    pub(super) fn new(directory: PathBuf) -> Self {
-        Self { directory, writes: AtomicU64::new(0) }
+    pub(super) fn new(files: Files, directory: PathBuf) -> Self {
+        Self { files, directory, writes: AtomicU64::new(0) }
     }
 
     /// Keeps a value; it survives the loss of the machine's power once this returns.
@@ -44,19 +46,19 @@ impl Store {
         // Names with a dot in front are no keys.
         let number = self.writes.fetch_add(1, Ordering::Relaxed);
         let temporary = self.directory.join(format!(".{}.{number}", key.0));
-        let written = write_synced(&temporary, value)
-            .and_then(|()| fs::rename(&temporary, self.directory.join(&key.0)))
-            .and_then(|()| File::open(&self.directory)?.sync_all());
+        let written = write_synced(&self.files, &temporary, value)
+            .and_then(|()| self.files.rename(&temporary, self.directory.join(&key.0)))
+            .and_then(|()| self.files.open(&self.directory, Open::READ)?.sync_all());
         if written.is_err() {
             // On a full disk the half-written file is what must go first.
-            let _ = fs::remove_file(&temporary);
+            let _ = self.files.remove_file(&temporary);
         }
         written
     }
 
     /// A value, if it is kept.
     pub(super) fn get(&self, key: &Key) -> io::Result<Option<Vec<u8>>> {
-        match fs::read(self.directory.join(&key.0)) {
+        match self.files.read(self.directory.join(&key.0)) {
             Ok(value) => Ok(Some(value)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
@@ -65,15 +67,15 @@ impl Store {
 }
 
 /// Writes to a directory and reads back what it wrote.
-pub(super) fn write_and_read_back(directory: &Path, text: &str) -> io::Result<()> {
+pub(super) fn write_and_read_back(files: &Files, directory: &Path, text: &str) -> io::Result<()> {
     let file = directory.join(".written-and-read-back");
-    write_synced(&file, text.as_bytes())?;
-    let read = fs::read_to_string(&file)?;
+    write_synced(files, &file, text.as_bytes())?;
+    let read = files.read_to_string(&file)?;
     if read == text { Ok(()) } else { Err(io::Error::other("what was read back is not what was written")) }
 }
 
-fn write_synced(path: &Path, value: &[u8]) -> io::Result<()> {
-    let mut file = File::create(path)?;
+fn write_synced(files: &Files, path: &Path, value: &[u8]) -> io::Result<()> {
+    let mut file = files.open(path, Open::CREATE)?;
     file.write_all(value)?;
     file.sync_all()
 }
@@ -109,19 +111,19 @@ mod tests {
     fn a_value_outlives_its_store() {
         let directory = tempfile::tempdir().unwrap();
         let key = Key::new("k").unwrap();
-        Store::new(directory.path().into()).put(&key, b"first").unwrap();
-        Store::new(directory.path().into()).put(&key, b"second").unwrap();
-        let store = Store::new(directory.path().into());
+        Store::new(Files::native(), directory.path().into()).put(&key, b"first").unwrap();
+        Store::new(Files::native(), directory.path().into()).put(&key, b"second").unwrap();
+        let store = Store::new(Files::native(), directory.path().into());
         assert_eq!(store.get(&key).unwrap().unwrap(), b"second");
         assert_eq!(store.get(&Key::new("other").unwrap()).unwrap(), None);
-        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "no temporary file is left");
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1, "no temporary file is left");
     }
 
     #[test]
     fn a_missing_volume_is_an_error() {
         let directory = tempfile::tempdir().unwrap();
         let gone = directory.path().join("gone");
-        assert!(write_and_read_back(&gone, "x").is_err());
-        assert!(write_and_read_back(directory.path(), "x").is_ok());
+        assert!(write_and_read_back(&Files::native(), &gone, "x").is_err());
+        assert!(write_and_read_back(&Files::native(), directory.path(), "x").is_ok());
     }
 }

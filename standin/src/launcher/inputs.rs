@@ -1,9 +1,11 @@
 //! The two files that are mounted into the launcher's pod.
 
 use std::{
-    fs, io,
+    io,
     path::{Path, PathBuf},
 };
+
+use k3s_arc_container::Files;
 
 use super::settings::{Settings, SettingsError, shown};
 use crate::{
@@ -63,27 +65,31 @@ pub enum InputError {
 
 impl Inputs {
     /// Reads both files of a directory, and tells what they say, secrets as asterisks.
-    pub(super) fn read(directory: &Path, log: &Log) -> Result<Self, InputError> {
+    pub(super) fn read(files: &Files, directory: &Path, log: &Log) -> Result<Self, InputError> {
         let file = directory.join(TEST_ENV);
-        let assignments = test_env::parse(&read(&file)?).map_err(|source| InputError::TestEnv { file: file.clone(), source })?;
+        let assignments =
+            test_env::parse(&read(files, &file)?).map_err(|source| InputError::TestEnv { file: file.clone(), source })?;
         log.info(format_args!("{}:", file.display()));
         assignments.iter().for_each(|assignment| log.info(format_args!("  {}", shown(assignment))));
         let settings = Settings::read(&assignments).map_err(|source| InputError::Settings { file, source })?;
 
         let file = directory.join(PATCH);
-        let patch = control_patch::parse(&read(&file)?).map_err(|source| InputError::Patch { file: file.clone(), source })?;
+        let patch =
+            control_patch::parse(&read(files, &file)?).map_err(|source| InputError::Patch { file: file.clone(), source })?;
         log.info(format_args!("{}:", file.display()));
         patch.iter().for_each(|operation| log.info(format_args!("  {} {}", operation.op, operation.path)));
         Ok(Self { settings, patch })
     }
 }
 
-fn read(file: &Path) -> Result<String, InputError> {
-    fs::read_to_string(file).map_err(|source| InputError::Unreadable { file: file.to_owned(), source })
+fn read(files: &Files, file: &Path) -> Result<String, InputError> {
+    files.read_to_string(file).map_err(|source| InputError::Unreadable { file: file.to_owned(), source })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::log::tests::Written;
 
@@ -96,7 +102,7 @@ mod tests {
         fs::write(directory.path().join(TEST_ENV), test_env).unwrap();
         fs::write(directory.path().join(PATCH), patch).unwrap();
         let written = Written::default();
-        (Inputs::read(directory.path(), &written.log(true)), written.lines())
+        (Inputs::read(&Files::native(), directory.path(), &written.log(true)), written.lines())
     }
 
     #[test]
@@ -127,7 +133,7 @@ mod tests {
     #[test]
     fn a_missing_file_is_named() {
         let directory = tempfile::tempdir().unwrap();
-        let error = Inputs::read(directory.path(), &Written::default().log(true)).unwrap_err();
+        let error = Inputs::read(&Files::native(), directory.path(), &Written::default().log(true)).unwrap_err();
         assert!(error.to_string().contains(".test.env cannot be read"), "{error}");
     }
 }

@@ -17,8 +17,9 @@ mod stage;
 mod suites;
 mod wait;
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
+use k3s_arc_container::Container;
 use k8s_openapi::{
     api::{
         authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec},
@@ -113,8 +114,14 @@ pub enum LaunchError {
 }
 
 /// Runs a launch, logs it, and gives its exit code: 0, or the number of failed tests, or what else went wrong.
-pub async fn run(options: &Options, client: Result<Client, ConnectError>, log: &Log, shutdown: &Shutdown) -> u8 {
-    let code = match launch(options, client, log, shutdown).await {
+pub async fn run(
+    options: &Options,
+    client: Result<Client, ConnectError>,
+    container: &Arc<Container>,
+    log: &Log,
+    shutdown: &Shutdown,
+) -> u8 {
+    let code = match launch(options, client, container, log, shutdown).await {
         Ok(failures) => u8::try_from(failures).unwrap_or(MOST_FAILURES).min(MOST_FAILURES),
         Err(error) => {
             log.error(&error);
@@ -129,15 +136,16 @@ pub async fn run(options: &Options, client: Result<Client, ConnectError>, log: &
 async fn launch(
     options: &Options,
     client: Result<Client, ConnectError>,
+    container: &Arc<Container>,
     log: &Log,
     shutdown: &Shutdown,
 ) -> Result<usize, LaunchError> {
     log.info(format_args!("arc-ci-launcher, played by the stand-in of k3s-arc {}", env!("CARGO_PKG_VERSION")));
     let mode = Mode::named(&options.mode).map_err(LaunchError::Mode)?;
-    let inputs = Inputs::read(&options.config, log)?;
+    let inputs = Inputs::read(&container.files, &options.config, log)?;
     let stages = plan(mode, inputs.settings.connection, inputs.settings.skip);
-    let mut launch =
-        Launch { options, inputs, client: client?, log, names: None, found: Found::default(), target: None, failures: 0 };
+    let (client, found) = (client?, Found::default());
+    let mut launch = Launch { options, inputs, client, container, log, names: None, found, target: None, failures: 0 };
     let mut result = Ok(());
     for &stage in &stages {
         log.info(format_args!("stage {}", stage.title()));
@@ -160,6 +168,8 @@ struct Launch<'a> {
     options: &'a Options,
     inputs: Inputs,
     client: Client,
+    /// Where it reads, writes and calls from.
+    container: &'a Arc<Container>,
     log: &'a Log,
     /// This launch's names, once made up.
     names: Option<Names>,
@@ -241,6 +251,7 @@ impl Launch<'_> {
         }
         self.target = self.found.data_controllers().next().map(|data_controller| Target {
             client: self.client.clone(),
+            container: self.container.clone(),
             namespace: data_controller.namespace().unwrap_or_default(),
             data_controller: data_controller.name_any(),
         });
@@ -267,6 +278,7 @@ impl Launch<'_> {
         self.log.info(format_args!("stand-in: every component runs {image}"));
         let target = Target {
             client: self.client.clone(),
+            container: self.container.clone(),
             namespace: names.namespace.clone(),
             data_controller: names.data_controller.clone(),
         };

@@ -6,11 +6,11 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
     path::{Path, PathBuf},
     str::FromStr,
 };
 
+use k3s_arc_container::Container;
 use serde::{Deserialize, Serialize};
 
 /// Where a container has its control group.
@@ -99,17 +99,17 @@ const CONTROLLERS: &str = "cgroup.controllers";
 ///
 /// # Errors
 /// Which file could not be read, or understood.
-pub async fn answer(request: Request) -> Result<Answer, String> {
-    read(request.root.as_deref().unwrap_or(Path::new(ROOT)))
+pub async fn answer(request: Request, container: &Container) -> Result<Answer, String> {
+    read(container, request.root.as_deref().unwrap_or(Path::new(ROOT)))
 }
 
 /// Reads the group at the root of a container.
-pub(super) fn read_own() -> Result<Answer, String> {
-    read(Path::new(ROOT))
+pub(super) fn read_own(container: &Container) -> Result<Answer, String> {
+    read(container, Path::new(ROOT))
 }
 
-fn read(root: &Path) -> Result<Answer, String> {
-    let read = |name: &&'static str| Some((*name, fs::read_to_string(root.join(name)).ok()?));
+fn read(container: &Container, root: &Path) -> Result<Answer, String> {
+    let read = |name: &&'static str| Some((*name, container.files.read_to_string(root.join(name)).ok()?));
     parse(&Files(FILES.iter().filter_map(read).collect())).map_err(|error| format!("{}: {error}", root.display()))
 }
 
@@ -198,9 +198,15 @@ fn field(stat: &str, name: &str) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use rstest::rstest;
 
     use super::*;
+
+    fn read(root: &Path) -> Result<Answer, String> {
+        super::read(&Container::native(), root)
+    }
 
     /// A directory tree with these files, gone when dropped.
     struct Tree(PathBuf);

@@ -1,12 +1,11 @@
 //! What can be done with files, seen from inside a pod.
 
 use std::{
-    fs::{self, File},
     io::{self, Write},
-    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
+use k3s_arc_container::{Container, Files, files::Open};
 use serde::{Deserialize, Serialize};
 
 /// Things to do, one after the other; one that fails does not keep the next from being tried.
@@ -80,36 +79,45 @@ pub struct Stat {
 ///
 /// # Errors
 /// If the probe cannot tell which user it is.
-pub async fn answer(request: Request) -> Result<Answer, String> {
+pub async fn answer(request: Request, container: &Container) -> Result<Answer, String> {
+    let files = &container.files;
+    let (uid, gid) = user(files)?;
+    let done = request.acts.iter().map(|act| act.carry_out(files).map_err(|error| error.to_string())).collect();
+    Ok(Answer { uid, gid, done })
+}
+
+fn user(files: &Files) -> Result<(u32, u32), String> {
+    if !files.is_native() {
+        return Ok((files.user().uid, files.user().gid));
+    }
     // The owner of a process's own directory there is its effective user.
-    let own = fs::metadata("/proc/self").map_err(|error| format!("/proc/self: {error}"))?;
-    let done = request.acts.iter().map(|act| act.carry_out().map_err(|error| error.to_string())).collect();
-    Ok(Answer { uid: own.uid(), gid: own.gid(), done })
+    let own = files.metadata("/proc/self").map_err(|error| format!("/proc/self: {error}"))?;
+    Ok((own.uid, own.gid))
 }
 
 impl Act {
-    fn carry_out(&self) -> io::Result<Done> {
+    fn carry_out(&self, files: &Files) -> io::Result<Done> {
         match self {
             Act::Write { path, text } => {
-                let mut file = File::create(path)?;
+                let mut file = files.open(path, Open::CREATE)?;
                 file.write_all(text.as_bytes())?;
                 file.sync_all()?;
                 Ok(Done::Wrote(text.len() as u64))
             }
-            Act::Fill { path, bytes } => fill(path, *bytes),
-            Act::Read(path) => fs::read_to_string(path).map(Done::Read),
+            Act::Fill { path, bytes } => fill(files, path, *bytes),
+            Act::Read(path) => files.read_to_string(path).map(Done::Read),
             Act::Stat(path) => {
-                let stat = fs::metadata(path)?;
-                Ok(Done::Stat(Stat { mode: stat.mode() & 0o7777, uid: stat.uid(), gid: stat.gid(), size: stat.size() }))
+                let stat = files.metadata(path)?;
+                Ok(Done::Stat(Stat { mode: stat.mode, uid: stat.uid, gid: stat.gid, size: stat.size }))
             }
         }
     }
 }
 
-fn fill(path: &Path, bytes: u64) -> io::Result<Done> {
+fn fill(files: &Files, path: &Path, bytes: u64) -> io::Result<Done> {
     // Not zeros: some file systems store none.
     let block = [0xA5; 64 * 1024];
-    let mut file = File::create(path)?;
+    let mut file = files.open(path, Open::CREATE)?;
     let mut left = bytes;
     while left > 0 {
         let part = usize::try_from(left).unwrap_or(usize::MAX).min(block.len());
@@ -123,11 +131,9 @@ fn fill(path: &Path, bytes: u64) -> io::Result<Done> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::contained;
 
-    #[tokio::test]
-    async fn acts_are_done_in_order_and_one_that_fails_stops_none() {
-        let directory = std::env::temp_dir().join(format!("k3s-arc-files-{}", std::process::id()));
-        fs::create_dir(&directory).unwrap();
+    async fn act(container: &Container, directory: &Path) -> Answer {
         let path = directory.join("a");
         let acts = vec![
             Act::Read(path.clone()),
@@ -136,14 +142,32 @@ mod tests {
             Act::Fill { path: path.clone(), bytes: 100_000 },
             Act::Stat(path),
         ];
-        let answer = answer(Request { acts }).await.unwrap();
-        fs::remove_dir_all(&directory).unwrap();
+        answer(Request { acts }, container).await.unwrap()
+    }
 
+    #[tokio::test]
+    async fn acts_are_done_in_order_and_one_that_fails_stops_none() {
+        let directory = tempfile::tempdir().unwrap();
+        let answer = act(&Container::native(), directory.path()).await;
         let [missing, wrote, read, filled, Ok(Done::Stat(stat))] = answer.done.as_slice() else { panic!("{:?}", answer.done) };
         assert!(missing.as_ref().unwrap_err().contains("No such file"), "{missing:?}");
         assert_eq!(wrote, &Ok(Done::Wrote(4)));
         assert_eq!(read, &Ok(Done::Read("kept".into())));
         assert_eq!(filled, &Ok(Done::Wrote(100_000)));
         assert_eq!((stat.size, stat.uid), (100_000, answer.uid));
+    }
+
+    #[tokio::test]
+    async fn in_an_emulated_container_they_are_done_below_its_root_and_by_its_user() {
+        let root = tempfile::tempdir().unwrap();
+        let container = contained(root.path());
+        let denied = act(&container, Path::new("/")).await;
+        assert_eq!((denied.uid, denied.gid), (1000, 2000));
+        assert!(denied.done[1].as_ref().unwrap_err().contains("ermission denied"), "{:?}", denied.done);
+
+        container.files.as_user(k3s_arc_container::User::default()).set_mode("/", 0o777).unwrap();
+        let done = act(&container, Path::new("/")).await.done;
+        assert_eq!(done[4], Ok(Done::Stat(Stat { mode: 0o644, uid: 1000, gid: 2000, size: 100_000 })));
+        assert_eq!(std::fs::metadata(root.path().join("a")).unwrap().len(), 100_000);
     }
 }

@@ -1,6 +1,6 @@
 //! What servers reply, seen from inside a pod.
 
-use std::{fmt::Display, future::pending, net::SocketAddr, time::Duration};
+use std::{error::Error, fmt::Display, future::pending, net::SocketAddr, sync::Arc, time::Duration};
 
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{
@@ -10,6 +10,7 @@ use hyper::{
     header::{CONNECTION, HOST},
 };
 use hyper_util::rt::TokioIo;
+use k3s_arc_container::{Container, Net};
 use serde::{Deserialize, Serialize};
 use tokio::{net::TcpStream, time::timeout};
 
@@ -85,59 +86,92 @@ impl Reply {
 ///
 /// # Errors
 /// What could not be read of the pod's own files; a call that fails is an answer.
-pub async fn answer(request: Request) -> Result<Answer, String> {
-    let resolver = Resolver::of_this_pod()?;
+pub async fn answer(request: Request, container: &Container) -> Result<Answer, String> {
+    let caller = Caller { resolver: Resolver::of(container)?, net: container.net.clone() };
     let patience = Duration::from_millis(request.patience_ms);
     let mut replies = Vec::new();
     for call in &request.calls {
         let good = |reply: &Result<Reply, String>| reply.as_ref().is_ok_and(Reply::is_success);
-        replies.push(again(patience, || make(&resolver, call), good).await);
+        replies.push(again(patience, || caller.make(call), good).await);
     }
     Ok(Answer { replies })
 }
 
-async fn make(resolver: &Resolver, call: &Call) -> Result<Reply, String> {
-    let (method, target, body) = match call {
-        Call::Connect(target) => (Method::CONNECT, target, ""),
-        Call::Get(url) => (Method::GET, url, ""),
-        Call::Put { url, body } => (Method::PUT, url, body.as_str()),
-    };
-    match timeout(PATIENCE, talk(resolver, method, target, body)).await {
-        Ok(reply) => reply,
-        Err(_) => Err(format!("{target}: no reply within {} s", PATIENCE.as_secs())),
+/// Who calls: names are resolved, and servers reached, as its pod does it.
+struct Caller {
+    resolver: Resolver,
+    net: Arc<dyn Net>,
+}
+
+impl Caller {
+    async fn make(&self, call: &Call) -> Result<Reply, String> {
+        let (method, target, body) = match call {
+            Call::Connect(target) => (Method::CONNECT, target, ""),
+            Call::Get(url) => (Method::GET, url, ""),
+            Call::Put { url, body } => (Method::PUT, url, body.as_str()),
+        };
+        match timeout(PATIENCE, self.talk(method, target, body)).await {
+            Ok(reply) => reply,
+            Err(_) => Err(format!("{target}: no reply within {} s", PATIENCE.as_secs())),
+        }
+    }
+
+    async fn talk(&self, method: Method, target: &str, body: &str) -> Result<Reply, String> {
+        let failed = |error: &dyn Display| format!("{target}: {error}");
+        let uri: Uri = target.parse().map_err(|error| failed(&error))?;
+        let (Some(authority), Some(port)) = (uri.authority(), uri.port_u16()) else {
+            return Err(failed(&"no host with a port"));
+        };
+        let (stream, address) = self.connect(authority.host(), port).await.map_err(|error| failed(&error))?;
+        if method == Method::CONNECT {
+            return Ok(Reply { address, status: 0, body: String::new() });
+        }
+        let request = hyper::Request::builder()
+            .method(method)
+            .uri(uri.path_and_query().map_or("/", |path| path.as_str()))
+            .header(HOST, authority.as_str())
+            .header(CONNECTION, "close")
+            .body(Full::new(Bytes::copy_from_slice(body.as_bytes())))
+            .map_err(|error| failed(&error))?;
+        let (status, body) = exchange(stream, request).await.map_err(|error| failed(&error))?;
+        Ok(Reply { address, status, body })
+    }
+
+    /// Connects to the first address that accepts.
+    async fn connect(&self, host: &str, port: u16) -> Result<(TcpStream, SocketAddr), String> {
+        let addresses = match host.trim_matches(['[', ']']).parse() {
+            Ok(address) => vec![address],
+            Err(_) => self.resolver.find(host).await?.addresses,
+        };
+        let mut refused = format!("{host} has no address");
+        for address in addresses {
+            let address = SocketAddr::new(address, port);
+            match self.net.connect(address).await {
+                Ok(stream) => return Ok((stream, address)),
+                Err(error) => refused = format!("{address}: {error}"),
+            }
+        }
+        Err(refused)
     }
 }
 
-async fn talk(resolver: &Resolver, method: Method, target: &str, body: &str) -> Result<Reply, String> {
-    let failed = |error: &dyn Display| format!("{target}: {error}");
-    let uri: Uri = target.parse().map_err(|error| failed(&error))?;
-    let (Some(authority), Some(port)) = (uri.authority(), uri.port_u16()) else {
-        return Err(failed(&"no host with a port"));
-    };
-    let (stream, address) = connect(resolver, authority.host(), port).await.map_err(|error| failed(&error))?;
-    if method == Method::CONNECT {
-        return Ok(Reply { address, status: 0, body: String::new() });
-    }
-
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| failed(&error))?;
-    let request = hyper::Request::builder()
-        .method(method)
-        .uri(uri.path_and_query().map_or("/", |path| path.as_str()))
-        .header(HOST, authority.as_str())
-        .header(CONNECTION, "close")
-        .body(Full::new(Bytes::copy_from_slice(body.as_bytes())))
-        .map_err(|error| failed(&error))?;
+/// Sends a request over a connection, and takes in the status and the body of the reply.
+async fn exchange(
+    stream: TcpStream,
+    request: hyper::Request<Full<Bytes>>,
+) -> Result<(u16, String), Box<dyn Error + Send + Sync>> {
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let reply = async {
-        let reply = sender.send_request(request).await.map_err(|error| failed(&error))?;
+        let reply = sender.send_request(request).await?;
         let status = reply.status().as_u16();
-        let body = Limited::new(reply.into_body(), LIMIT).collect().await.map_err(|error| failed(&error))?.to_bytes();
-        Ok(Reply { address, status, body: String::from_utf8_lossy(&body).into_owned() })
+        let body = Limited::new(reply.into_body(), LIMIT).collect().await?.to_bytes();
+        Ok((status, String::from_utf8_lossy(&body).into_owned()))
     };
     // The connection does the sending and receiving; it may end before the reply has been taken in.
     let connection = async {
         match connection.await {
             Ok(()) => pending().await,
-            Err(error) => Err(failed(&error)),
+            Err(error) => Err(error.into()),
         }
     };
     tokio::select! {
@@ -147,32 +181,22 @@ async fn talk(resolver: &Resolver, method: Method, target: &str, body: &str) -> 
     }
 }
 
-/// Connects to the first address that accepts.
-async fn connect(resolver: &Resolver, host: &str, port: u16) -> Result<(TcpStream, SocketAddr), String> {
-    let addresses = match host.trim_matches(['[', ']']).parse() {
-        Ok(address) => vec![address],
-        Err(_) => resolver.find(host).await?.addresses,
-    };
-    let mut refused = format!("{host} has no address");
-    for address in addresses {
-        let address = SocketAddr::new(address, port);
-        match TcpStream::connect(address).await {
-            Ok(stream) => return Ok((stream, address)),
-            Err(error) => refused = format!("{address}: {error}"),
-        }
-    }
-    Err(refused)
-}
-
 #[cfg(test)]
 mod tests {
     use axum::{Router, routing};
+    use k3s_arc_container::HostNet;
     use tokio::net::TcpListener;
 
     use super::*;
+    use crate::testing::Behind;
 
-    fn resolver() -> Resolver {
-        Resolver::new("nameserver 127.0.0.1\n", "127.0.0.1 component.test\n::1 component.test\n").unwrap()
+    fn caller() -> Caller {
+        caller_in(Arc::new(HostNet))
+    }
+
+    fn caller_in(net: Arc<dyn Net>) -> Caller {
+        let hosts = "127.0.0.1 component.test\n::1 component.test\n10.43.0.7 service.test\n";
+        Caller { resolver: Resolver::new("nameserver 127.0.0.1\n", hosts, net.clone()).unwrap(), net }
     }
 
     async fn serve() -> SocketAddr {
@@ -190,27 +214,27 @@ mod tests {
     async fn a_name_is_resolved_and_its_server_asked() {
         let address = serve().await;
         let get = Call::Get(format!("http://component.test:{}/healthz", address.port()));
-        assert_eq!(make(&resolver(), &get).await, Ok(Reply { address, status: 200, body: "ok".to_owned() }));
+        assert_eq!(caller().make(&get).await, Ok(Reply { address, status: 200, body: "ok".to_owned() }));
     }
 
     #[tokio::test]
     async fn a_body_is_put() {
         let address = serve().await;
         let put = Call::Put { url: format!("http://{address}/echo"), body: "data".to_owned() };
-        assert_eq!(make(&resolver(), &put).await.unwrap().body, "data");
+        assert_eq!(caller().make(&put).await.unwrap().body, "data");
     }
 
     #[tokio::test]
     async fn a_connection_alone_asks_for_no_status() {
         let address = serve().await;
         let connect = Call::Connect(address.to_string());
-        assert_eq!(make(&resolver(), &connect).await, Ok(Reply { address, status: 0, body: String::new() }));
+        assert_eq!(caller().make(&connect).await, Ok(Reply { address, status: 0, body: String::new() }));
     }
 
     #[tokio::test]
     async fn a_path_that_is_not_there_is_a_reply() {
         let get = Call::Get(format!("http://{}/none", serve().await));
-        assert_eq!(make(&resolver(), &get).await.unwrap().status, 404);
+        assert_eq!(caller().make(&get).await.unwrap().status, 404);
     }
 
     #[rstest::rstest]
@@ -219,13 +243,22 @@ mod tests {
     #[case::no_host("/healthz", "no host with a port")]
     #[tokio::test]
     async fn what_fails_says_where(#[case] url: &str, #[case] says: &str) {
-        let error = make(&resolver(), &Call::Get(url.to_owned())).await.unwrap_err();
+        let error = caller().make(&Call::Get(url.to_owned())).await.unwrap_err();
         assert!(error.starts_with(&format!("{url}: ")) && error.contains(says), "{error}");
     }
 
     #[tokio::test]
     async fn a_body_without_end_is_not_taken_in() {
         let get = Call::Get(format!("http://{}/much", serve().await));
-        assert!(make(&resolver(), &get).await.unwrap_err().contains("length limit exceeded"));
+        assert!(caller().make(&get).await.unwrap_err().contains("length limit exceeded"));
+    }
+
+    #[tokio::test]
+    async fn a_server_is_reached_where_the_network_leads() {
+        let seen = "10.43.0.7:80".parse().unwrap();
+        let net = Behind { seen, real: serve().await };
+        let get = Call::Get("http://service.test:80/healthz".to_owned());
+        let expected = Reply { address: seen, status: 200, body: "ok".to_owned() };
+        assert_eq!(caller_in(Arc::new(net)).make(&get).await, Ok(expected));
     }
 }

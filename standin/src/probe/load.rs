@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use k3s_arc_container::{Container, Cpu};
 use serde::{Deserialize, Serialize};
 
 use super::cgroup;
@@ -40,54 +41,78 @@ pub struct Answer {
 ///
 /// # Errors
 /// If the container's control group cannot be read.
-pub async fn answer(request: Request) -> Result<Answer, String> {
-    let before = cgroup::read_own()?;
+pub async fn answer(request: Request, container: &Container) -> Result<Answer, String> {
+    let before = cgroup::read_own(container)?;
     match request {
-        Request::Memory { bytes } => use_memory(bytes),
+        Request::Memory { bytes } => use_memory(bytes, container).await,
         Request::Cpu { throttled_periods, at_most_seconds } => {
             let enough = before.throttling.throttled_periods.saturating_add(throttled_periods);
-            spin(Duration::from_secs(at_most_seconds), || Ok(cgroup::read_own()?.throttling.throttled_periods >= enough))?;
+            let throttled = || Ok(cgroup::read_own(container)?.throttling.throttled_periods >= enough);
+            spin(&container.cpu, Duration::from_secs(at_most_seconds), throttled).await?;
         }
     }
-    Ok(Answer { before, after: cgroup::read_own()? })
+    Ok(Answer { before, after: cgroup::read_own(container)? })
 }
 
 /// Step by step, as a program grows: the limit is met in the middle, not by one refused allocation.
-fn use_memory(bytes: u64) {
+async fn use_memory(bytes: u64, container: &Container) {
     const STEP: u64 = 1 << 20;
-    let held: Vec<Vec<u8>> = (0..bytes.div_ceil(STEP)).map(|_| vec![1; STEP as usize]).collect();
+    let mut held = Vec::new();
+    for _ in 0..bytes.div_ceil(STEP) {
+        let accounted = container.memory.allocate(STEP).await;
+        // A kernel counts what is written to; where there is none, the account is all that counts.
+        let written = if container.files.is_native() { vec![1_u8; STEP as usize] } else { Vec::new() };
+        held.push((accounted, written));
+    }
     black_box(&held);
 }
 
 /// Keeps one CPU busy until `enough`, for at most this long.
-fn spin(at_most: Duration, mut enough: impl FnMut() -> Result<bool, String>) -> Result<(), String> {
+async fn spin(cpu: &Cpu, at_most: Duration, mut enough: impl FnMut() -> Result<bool, String>) -> Result<(), String> {
     let began = Instant::now();
     while !enough()? && began.elapsed() < at_most {
-        for number in 0..1_000_000_u64 {
-            black_box(number);
-        }
+        let work = || {
+            for number in 0..100_000_u64 {
+                black_box(number);
+            }
+        };
+        cpu.spend(work).await;
     }
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use futures::FutureExt;
 
-    #[test]
-    fn spinning_ends_when_it_is_enough() {
+    use super::*;
+    use crate::testing::contained;
+
+    #[tokio::test]
+    async fn spinning_ends_when_it_is_enough() {
         let mut looks = 0;
-        spin(Duration::MAX, || {
+        let enough = || {
             looks += 1;
             Ok(looks == 3)
-        })
-        .unwrap();
+        };
+        spin(&Cpu::unlimited(), Duration::MAX, enough).await.unwrap();
         assert_eq!(looks, 3);
     }
 
-    #[test]
-    fn spinning_ends_when_time_is_up_and_when_nobody_counts() {
-        assert_eq!(spin(Duration::ZERO, || Ok(false)), Ok(()));
-        assert_eq!(spin(Duration::MAX, || Err("no cgroup".into())), Err("no cgroup".into()));
+    #[tokio::test]
+    async fn spinning_ends_when_time_is_up_and_when_nobody_counts() {
+        let cpu = Cpu::unlimited();
+        assert_eq!(spin(&cpu, Duration::ZERO, || Ok(false)).await, Ok(()));
+        assert_eq!(spin(&cpu, Duration::MAX, || Err("no cgroup".into())).await, Err("no cgroup".into()));
+    }
+
+    #[tokio::test]
+    async fn memory_is_used_up_to_the_limit_and_not_beyond() {
+        let root = tempfile::tempdir().unwrap();
+        let container = contained(root.path());
+        use_memory(8 << 20, &container).await;
+        assert_eq!(container.memory.used(), 0);
+        assert!(use_memory((8 << 20) + 1, &container).now_or_never().is_none());
+        container.memory.exceeded().await;
     }
 }

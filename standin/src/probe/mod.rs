@@ -12,8 +12,9 @@ pub mod load;
 pub mod served;
 pub mod stay;
 
-use std::process::ExitCode;
+use std::io::Write as _;
 
+use k3s_arc_container::Process;
 use serde::{Deserialize, Serialize};
 
 /// What a probe is asked.
@@ -49,28 +50,28 @@ pub enum Report<A> {
 /// Answers `request` (JSON of a [`Request`]) with one line of JSON on standard output.
 ///
 /// The exit code is 0 with an answer, 1 with an error.
-pub async fn run(request: &str) -> ExitCode {
-    let report = match answer(request).await {
+pub async fn run(request: &str, mut process: Process) -> u8 {
+    let report = match answer(request, &process).await {
         Ok(answer) => Report::Answer(answer),
         Err(error) => Report::Error(error),
     };
-    print(&report);
-    match report {
-        Report::Answer(_) => ExitCode::SUCCESS,
-        Report::Error(_) => ExitCode::FAILURE,
-    }
+    let line = serde_json::to_string(&report).unwrap_or_else(|error| format!("the report cannot be put into JSON: {error}"));
+    // The one line that the caller reads from the pod's log. Where nobody reads there is nobody to tell.
+    let _ = process.stdout.write_all(format!("{line}\n").as_bytes());
+    u8::from(matches!(report, Report::Error(_)))
 }
 
-async fn answer(request: &str) -> Result<serde_json::Value, String> {
+async fn answer(request: &str, process: &Process) -> Result<serde_json::Value, String> {
     let request = serde_json::from_str(request).map_err(|error| format!("the request is not one: {error}"))?;
+    let container = &*process.container;
     match request {
-        Request::Cgroup(request) => json(cgroup::answer(request).await?),
-        Request::Dns(request) => json(dns::answer(request).await?),
-        Request::Files(request) => json(files::answer(request).await?),
-        Request::Http(request) => json(http::answer(request).await?),
-        Request::Load(request) => json(load::answer(request).await?),
-        Request::Served(request) => json(served::answer(request).await?),
-        Request::Stay => json(stay::answer().await?),
+        Request::Cgroup(request) => json(cgroup::answer(request, container).await?),
+        Request::Dns(request) => json(dns::answer(request, container).await?),
+        Request::Files(request) => json(files::answer(request, container).await?),
+        Request::Http(request) => json(http::answer(request, container).await?),
+        Request::Load(request) => json(load::answer(request, container).await?),
+        Request::Served(request) => json(served::answer(request, container).await?),
+        Request::Stay => json(stay::answer(process.signals.clone()).await?),
     }
 }
 
@@ -78,17 +79,10 @@ fn json(answer: impl Serialize) -> Result<serde_json::Value, String> {
     serde_json::to_value(answer).map_err(|error| format!("the answer cannot be put into JSON: {error}"))
 }
 
-#[expect(clippy::print_stdout, reason = "the one line that the caller reads from the pod's log")]
-fn print(report: &Report<serde_json::Value>) {
-    match serde_json::to_string(report) {
-        Ok(line) => println!("{line}"),
-        Err(error) => println!("the report cannot be put into JSON: {error}"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::process;
 
     #[test]
     fn a_request_names_its_kind() {
@@ -101,7 +95,18 @@ mod tests {
 
     #[tokio::test]
     async fn a_request_that_is_none_is_an_error_and_says_why() {
-        let error = answer(r#"{"ask":"weather"}"#).await.unwrap_err();
-        assert!(error.contains("unknown variant `weather`"), "{error}");
+        let (process, printed) = process(&[]);
+        assert_eq!(run(r#"{"ask":"weather"}"#, process).await, 1);
+        let report: Report<()> = serde_json::from_str(&printed.stdout()).unwrap();
+        assert!(matches!(report, Report::Error(error) if error.contains("unknown variant `weather`")));
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_one_line() {
+        let (process, printed) = process(&[]);
+        assert_eq!(run(r#"{"ask":"files","acts":[]}"#, process).await, 0);
+        assert_eq!(printed.stdout().lines().count(), 1);
+        let report: Report<files::Answer> = serde_json::from_str(&printed.stdout()).unwrap();
+        assert!(matches!(report, Report::Answer(answer) if answer.done.is_empty()));
     }
 }

@@ -1,13 +1,13 @@
 //! Whether a cluster serves: a volume takes data and gives it back, and a name resolves.
 
 use std::{
-    fs::{self, File},
     io::{self, Write},
     net::IpAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
 
+use k3s_arc_container::{Container, Files, files::Open};
 use serde::{Deserialize, Serialize};
 
 use super::dns::{Resolver, again};
@@ -35,22 +35,22 @@ pub struct Answer {
 ///
 /// # Errors
 /// What did not work.
-pub async fn answer(request: Request) -> Result<Answer, String> {
-    write(&request.directory)
+pub async fn answer(request: Request, container: &Container) -> Result<Answer, String> {
+    write(&container.files, &request.directory)
         .map_err(|error| format!("{}: a file cannot be written and read: {error}", request.directory.display()))?;
-    let resolver = Resolver::of_this_pod()?;
+    let resolver = Resolver::of(container)?;
     let found = again(Duration::from_millis(request.patience_ms), || resolver.find(&request.name), Result::is_ok).await?;
     Ok(Answer { addresses: found.addresses })
 }
 
-fn write(directory: &Path) -> io::Result<()> {
+fn write(files: &Files, directory: &Path) -> io::Result<()> {
     const DATA: &str = "served";
     let path = directory.join(".k3s-arc-probe");
-    let mut file = File::create(&path)?;
+    let mut file = files.open(&path, Open::CREATE)?;
     file.write_all(DATA.as_bytes())?;
     file.sync_all()?;
-    let read = fs::read_to_string(&path)?;
-    fs::remove_file(&path)?;
+    let read = files.read_to_string(&path)?;
+    files.remove_file(&path)?;
     if read == DATA { Ok(()) } else { Err(io::Error::other(format!("what came back is not what was written: {read:?}"))) }
 }
 
@@ -60,15 +60,13 @@ mod tests {
 
     #[test]
     fn a_directory_that_is_not_there_takes_no_file() {
-        assert_eq!(write(Path::new("/none")).unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert_eq!(write(&Files::native(), Path::new("/none")).unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 
     #[test]
     fn a_file_is_written_and_removed() {
-        let directory = std::env::temp_dir().join(format!("k3s-arc-served-{}", std::process::id()));
-        fs::create_dir(&directory).unwrap();
-        write(&directory).unwrap();
-        // Fails unless it is empty again.
-        fs::remove_dir(&directory).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        write(&Files::native(), directory.path()).unwrap();
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
     }
 }

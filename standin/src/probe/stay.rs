@@ -1,7 +1,7 @@
 //! A pod that is only there: a backend of a Service, the holder of a claim.
 
+use k3s_arc_container::{INTERRUPT, Signals, TERMINATE};
 use serde::{Deserialize, Serialize};
-use tokio::signal::unix::{SignalKind, signal};
 
 /// It was told to stop.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -10,12 +10,35 @@ pub struct Answer {
     pub stopped_by: String,
 }
 
-/// Stays until SIGTERM, which a container's first process must handle itself: the kernel gives it no default.
+/// Stays until it is told to stop, which a container's first process must listen for itself: the kernel gives it no default.
 ///
 /// # Errors
-/// The signal cannot be listened for.
-pub async fn answer() -> Result<Answer, String> {
-    let mut sigterm = signal(SignalKind::terminate()).map_err(|error| format!("SIGTERM cannot be listened for: {error}"))?;
-    sigterm.recv().await;
-    Ok(Answer { stopped_by: "SIGTERM".to_owned() })
+/// None; like the other probes it has a place for one.
+pub async fn answer(mut signals: Signals) -> Result<Answer, String> {
+    signals.catch(TERMINATE);
+    signals.catch(INTERRUPT);
+    loop {
+        let name = match signals.next().await {
+            TERMINATE => "SIGTERM",
+            INTERRUPT => "SIGINT",
+            _ => continue,
+        };
+        return Ok(Answer { stopped_by: name.to_owned() });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn it_tells_what_stopped_it() {
+        let (killer, signals) = Signals::by_hand();
+        let stays = tokio::spawn(answer(signals));
+        while !killer.catches(TERMINATE) {
+            tokio::task::yield_now().await;
+        }
+        killer.send(TERMINATE);
+        assert_eq!(stays.await.unwrap().unwrap().stopped_by, "SIGTERM");
+    }
 }

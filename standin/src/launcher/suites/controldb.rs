@@ -1,6 +1,6 @@
 //! Suite `controldb`: the controller's database keeps what it is given.
 
-use super::{NamedTest, Target, ask, component, expect, test};
+use super::{NamedTest, Target, component, expect, test};
 use crate::{component::About, probe::http::Call};
 
 pub(super) fn tests(target: &Target) -> Vec<NamedTest> {
@@ -17,7 +17,7 @@ pub(super) fn tests(target: &Target) -> Vec<NamedTest> {
             let controldb = component("controldb")?;
             let headless = controldb.headless_service().ok_or("controldb has no headless Service")?;
             let host = format!("{0}-0.{headless}", controldb.name);
-            let about = about(&ask(Call::Get(by_pod.url(controldb, &host, "/about"))).await?)?;
+            let about = about(&by_pod.ask(Call::Get(by_pod.url(controldb, &host, "/about"))).await?)?;
             expect("the pod that answers", about.pod, format!("{}-0", controldb.name))
         }),
         test("has its volumes", async move {

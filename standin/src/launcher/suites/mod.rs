@@ -12,10 +12,12 @@ mod kube_rbac;
 
 use std::{
     path::Path,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream};
+use k3s_arc_container::Container;
 use kube::{Api, Client};
 
 use crate::{
@@ -34,6 +36,8 @@ const PATIENCE_MS: u64 = 15_000;
 #[derive(Clone)]
 pub(super) struct Target {
     pub(super) client: Client,
+    /// Where the components are called from.
+    pub(super) container: Arc<Container>,
     /// The namespace of the data services.
     pub(super) namespace: String,
     /// The DataController's name.
@@ -78,7 +82,8 @@ pub(super) async fn run(target: &Target, suites: &[String], repeat: u32, results
         }
     }
     let file = results.join("junit.xml");
-    match std::fs::create_dir_all(results).and_then(|()| std::fs::write(&file, junit::xml(&ended))) {
+    let files = &target.container.files;
+    match files.create_dir_all(results).and_then(|()| files.write(&file, junit::xml(&ended))) {
         Ok(()) => log.info(format_args!("JUnit results are in {}", file.display())),
         Err(error) => log.warn(format_args!("JUnit results cannot be written to {}: {error}", file.display())),
     }
@@ -143,22 +148,27 @@ impl Target {
 
     /// Asks a component by its Service.
     async fn get(&self, component: &Component, path: &str) -> Result<String, String> {
-        ask(Call::Get(self.url(component, component.name, path))).await
+        self.ask(Call::Get(self.url(component, component.name, path))).await
     }
 
     /// Stores a value in a component by its Service.
     async fn put(&self, component: &Component, key: &str, value: &str) -> Result<(), String> {
         let url = self.url(component, component.name, &format!("/data/{key}"));
-        ask(Call::Put { url, body: value.to_owned() }).await.map(drop)
+        self.ask(Call::Put { url, body: value.to_owned() }).await.map(drop)
     }
-}
 
-/// Makes a call as a pod makes it, names resolved by the cluster's DNS; the body of a reply of success.
-async fn ask(call: Call) -> Result<String, String> {
-    let target = call.target().to_owned();
-    let answer = http::answer(http::Request { calls: vec![call], patience_ms: PATIENCE_MS }).await?;
-    let reply = answer.replies.into_iter().next().unwrap_or_else(|| Err("no call was made".into()))?;
-    if reply.is_success() { Ok(reply.body) } else { Err(format!("{target} answered {}: {}", reply.status, reply.body.trim())) }
+    /// Makes a call as a pod makes it, names resolved by the cluster's DNS; the body of a reply of success.
+    async fn ask(&self, call: Call) -> Result<String, String> {
+        let target = call.target().to_owned();
+        let request = http::Request { calls: vec![call], patience_ms: PATIENCE_MS };
+        let answer = http::answer(request, &self.container).await?;
+        let reply = answer.replies.into_iter().next().unwrap_or_else(|| Err("no call was made".into()))?;
+        if reply.is_success() {
+            Ok(reply.body)
+        } else {
+            Err(format!("{target} answered {}: {}", reply.status, reply.body.trim()))
+        }
+    }
 }
 
 fn component(name: &str) -> Result<&'static Component, String> {

@@ -10,6 +10,7 @@ use hickory_proto::{
     op::{Message, Query as Question},
     rr::{Name, Record as ProtoRecord, RecordType},
 };
+use k3s_arc_container::{self as container, Net};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpStream, UdpSocket},
@@ -25,7 +26,7 @@ const DATAGRAM_PATIENCE: Duration = Duration::from_secs(1);
 const DATAGRAMS: u32 = 5;
 
 /// Asks `server` once, over UDP again where the datagram seems lost.
-pub(super) async fn exchange(server: SocketAddr, query: &Query) -> Result<Reply, String> {
+pub(super) async fn exchange(net: &dyn Net, server: SocketAddr, query: &Query) -> Result<Reply, String> {
     let mut name = Name::from_utf8(&query.name).map_err(|error| format!("`{}` is not a name: {error}", query.name))?;
     name.set_fqdn(true);
     let mut message = Message::query();
@@ -33,16 +34,17 @@ pub(super) async fn exchange(server: SocketAddr, query: &Query) -> Result<Reply,
     message.add_query(Question::query(name, query.kind.into()));
     let bytes = message.to_vec().map_err(|error| format!("the query cannot be written: {error}"))?;
     match query.transport {
-        Transport::Udp => over_udp(server, &message, &bytes).await,
-        Transport::Tcp => over_tcp(server, &message, &bytes).await,
+        Transport::Udp => over_udp(net, server, &message, &bytes).await,
+        Transport::Tcp => over_tcp(net, server, &message, &bytes).await,
     }
 }
 
-async fn over_udp(server: SocketAddr, query: &Message, bytes: &[u8]) -> Result<Reply, String> {
-    let any: SocketAddr = if server.is_ipv4() { (Ipv4Addr::UNSPECIFIED, 0).into() } else { (Ipv6Addr::UNSPECIFIED, 0).into() };
+async fn over_udp(net: &dyn Net, server: SocketAddr, query: &Message, bytes: &[u8]) -> Result<Reply, String> {
     let failed = |error: io::Error| format!("{server} over UDP: {error}");
+    let real = net.route(server, container::Transport::Udp).map_err(failed)?;
+    let any: SocketAddr = if real.is_ipv4() { (Ipv4Addr::UNSPECIFIED, 0).into() } else { (Ipv6Addr::UNSPECIFIED, 0).into() };
     let socket = UdpSocket::bind(any).await.map_err(failed)?;
-    socket.connect(server).await.map_err(failed)?;
+    socket.connect(real).await.map_err(failed)?;
     let mut buffer = vec![0; usize::from(u16::MAX)];
     for _ in 0..DATAGRAMS {
         socket.send(bytes).await.map_err(failed)?;
@@ -54,9 +56,9 @@ async fn over_udp(server: SocketAddr, query: &Message, bytes: &[u8]) -> Result<R
     Err(format!("{server} over UDP: no reply to {DATAGRAMS} datagrams within {} s each", DATAGRAM_PATIENCE.as_secs()))
 }
 
-async fn over_tcp(server: SocketAddr, query: &Message, bytes: &[u8]) -> Result<Reply, String> {
+async fn over_tcp(net: &dyn Net, server: SocketAddr, query: &Message, bytes: &[u8]) -> Result<Reply, String> {
     let exchanged = timeout(PATIENCE, async {
-        let mut stream = TcpStream::connect(server).await?;
+        let mut stream = TcpStream::connect(net.route(server, container::Transport::Tcp)?).await?;
         // RFC 1035, 4.2.2: two bytes of length come first.
         stream.write_u16(u16::try_from(bytes.len()).map_err(io::Error::other)?).await?;
         stream.write_all(bytes).await?;
@@ -122,8 +124,10 @@ mod tests {
         rr::{RData, rdata},
     };
 
+    use k3s_arc_container::HostNet;
+
     use super::*;
-    use crate::probe::dns::server;
+    use crate::{probe::dns::server, testing::Behind};
 
     fn query(name: &str, kind: Kind, transport: Transport) -> Query {
         Query { name: name.to_owned(), kind, transport, until: None }
@@ -143,7 +147,8 @@ mod tests {
             reply.add_answer(ProtoRecord::from_rdata(question.name().clone(), 5, data));
         })
         .await;
-        let reply = exchange(server, &query("_https._tcp.web.a.svc.cluster.local", Kind::Srv, transport)).await.unwrap();
+        let reply =
+            exchange(&HostNet, server, &query("_https._tcp.web.a.svc.cluster.local", Kind::Srv, transport)).await.unwrap();
         assert_eq!(
             reply,
             Reply {
@@ -170,7 +175,7 @@ mod tests {
             reply.add_authority(ProtoRecord::from_rdata(name("cluster.local."), 5, RData::SOA(soa)));
         })
         .await;
-        let reply = exchange(server, &query("none.svc.cluster.local.", Kind::A, Transport::Udp)).await.unwrap();
+        let reply = exchange(&HostNet, server, &query("none.svc.cluster.local.", Kind::A, Transport::Udp)).await.unwrap();
         assert_eq!(reply.code, "NXDOMAIN");
         assert_eq!(reply.answers, []);
         assert_eq!((reply.authority[0].name.as_str(), reply.authority[0].kind.as_str()), ("cluster.local.", "SOA"));
@@ -185,23 +190,34 @@ mod tests {
             }
         })
         .await;
-        let cut = exchange(server, &query("many", Kind::A, Transport::Udp)).await.unwrap();
+        let cut = exchange(&HostNet, server, &query("many", Kind::A, Transport::Udp)).await.unwrap();
         assert!(cut.truncated);
-        let whole = exchange(server, &query("many", Kind::A, Transport::Tcp)).await.unwrap();
+        let whole = exchange(&HostNet, server, &query("many", Kind::A, Transport::Tcp)).await.unwrap();
         assert_eq!((whole.truncated, whole.answers.len()), (false, 60));
     }
 
     #[tokio::test]
     async fn a_reply_to_another_question_is_not_taken() {
         let server = server::serve(|reply, _| reply.metadata.id ^= 1).await;
-        let error = exchange(server, &query("a", Kind::A, Transport::Tcp)).await.unwrap_err();
+        let error = exchange(&HostNet, server, &query("a", Kind::A, Transport::Tcp)).await.unwrap_err();
         assert_eq!(error, "the reply is to another question");
     }
 
     #[tokio::test]
     async fn a_server_that_is_not_there_is_named() {
         let unused = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let error = exchange(unused, &query("a", Kind::A, Transport::Tcp)).await.unwrap_err();
+        let error = exchange(&HostNet, unused, &query("a", Kind::A, Transport::Tcp)).await.unwrap_err();
         assert!(error.starts_with(&format!("{unused} over TCP: ")), "{error}");
+    }
+
+    #[rstest::rstest]
+    #[tokio::test]
+    async fn a_server_is_asked_where_the_network_leads(#[values(Transport::Udp, Transport::Tcp)] transport: Transport) {
+        let seen = "10.43.0.10:53".parse().unwrap();
+        let net = Behind { seen, real: server::serve(|_, _| {}).await };
+        assert_eq!(exchange(&net, seen, &query("a", Kind::A, transport)).await.unwrap().code, "NOERROR");
+        let elsewhere = "10.43.0.11:53".parse().unwrap();
+        let error = exchange(&net, elsewhere, &query("a", Kind::A, transport)).await.unwrap_err();
+        assert!(error.starts_with(&format!("10.43.0.11:53 over {transport}: ")), "{error}");
     }
 }

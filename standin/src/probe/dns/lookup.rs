@@ -3,37 +3,36 @@
 //! It is hickory-resolver over the pod's own files. The C library would do, were the binary not static: then it
 //! cannot load the modules that `getaddrinfo` needs.
 
-use hickory_resolver::{Hosts, TokioResolver, config::ResolverConfig, net::runtime::TokioRuntimeProvider, system_conf};
+use std::sync::Arc;
 
-use super::Found;
+use hickory_resolver::{Hosts, system_conf};
+use k3s_arc_container::{Container, Net};
+
+use super::{Found, routed::Routed};
 
 /// Finds addresses.
-pub(crate) struct Resolver(TokioResolver);
+pub(crate) struct Resolver(hickory_resolver::Resolver<Routed>);
 
 impl Resolver {
-    /// Reads the texts of a `resolv.conf` and a `hosts` file.
-    pub(crate) fn new(resolv_conf: &str, hosts: &str) -> Result<Self, String> {
-        Self::with_servers(resolv_conf, hosts, |_| {})
-    }
-
-    /// The same with the pod's own files.
-    pub(crate) fn of_this_pod() -> Result<Self, String> {
-        Self::new(&super::read("/etc/resolv.conf")?, &super::read("/etc/hosts")?)
-    }
-
-    fn with_servers(resolv_conf: &str, hosts: &str, change: impl FnOnce(&mut ResolverConfig)) -> Result<Self, String> {
-        let (mut config, mut options) = system_conf::parse_resolv_conf(resolv_conf)
+    /// Reads the texts of a `resolv.conf` and a `hosts` file, and asks through a pod's network.
+    pub(crate) fn new(resolv_conf: &str, hosts: &str, net: Arc<dyn Net>) -> Result<Self, String> {
+        let (config, mut options) = system_conf::parse_resolv_conf(resolv_conf)
             .map_err(|error| format!("/etc/resolv.conf is not understood: {error}"))?;
         // The C library has none, so an application sees a change as soon as the server tells it.
         options.cache_size = 0;
-        change(&mut config);
-        let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
+        let mut builder = hickory_resolver::Resolver::builder_with_config(config, Routed::new(net));
         *builder.options_mut() = options;
         let mut resolver = builder.build().map_err(|error| format!("no resolver: {error}"))?;
         let mut known = Hosts::default();
         known.read_hosts_conf(hosts.as_bytes()).map_err(|error| format!("/etc/hosts is not understood: {error}"))?;
-        resolver.set_hosts(std::sync::Arc::new(known));
+        resolver.set_hosts(Arc::new(known));
         Ok(Self(resolver))
+    }
+
+    /// The same with a pod's own files.
+    pub(crate) fn of(container: &Container) -> Result<Self, String> {
+        let read = |path| super::read(&container.files, path);
+        Self::new(&read("/etc/resolv.conf")?, &read("/etc/hosts")?, container.net.clone())
     }
 
     /// The addresses of a name, and the complete name that had them.
@@ -57,18 +56,13 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
-    use crate::probe::dns::server;
+    use crate::{probe::dns::server, testing::Behind};
 
     const RESOLV_CONF: &str =
-        "search mine.svc.cluster.local svc.cluster.local cluster.local\nnameserver 127.0.0.1\noptions ndots:5\n";
+        "search mine.svc.cluster.local svc.cluster.local cluster.local\nnameserver 10.43.0.10\noptions ndots:5\n";
 
     fn resolver(server: SocketAddr, hosts: &str) -> Resolver {
-        Resolver::with_servers(RESOLV_CONF, hosts, |config| {
-            for connection in config.name_servers.iter_mut().flat_map(|server| &mut server.connections) {
-                connection.port = server.port();
-            }
-        })
-        .unwrap()
+        Resolver::new(RESOLV_CONF, hosts, Arc::new(Behind { seen: "10.43.0.10:53".parse().unwrap(), real: server })).unwrap()
     }
 
     /// Knows one Service.
@@ -109,6 +103,18 @@ mod tests {
     async fn a_name_that_no_completion_makes_is_not_found(#[case] name: &str) {
         let error = resolver(cluster_dns().await, "").find(name).await.unwrap_err();
         assert!(error.starts_with(&format!("`{name}`: ")), "{error}");
+    }
+
+    #[tokio::test]
+    async fn an_answer_too_long_for_a_datagram_comes_over_a_connection() {
+        let server = server::serve(|reply, question| {
+            for host in 1..=60 {
+                let data = RData::A(rdata::A::new(10, 42, 0, host));
+                reply.add_answer(Record::from_rdata(question.name().clone(), 5, data));
+            }
+        })
+        .await;
+        assert_eq!(resolver(server, "").find("many.").await.unwrap().addresses.len(), 60);
     }
 
     #[tokio::test]

@@ -2,6 +2,7 @@
 
 mod exchange;
 mod lookup;
+mod routed;
 #[cfg(test)]
 mod server;
 
@@ -13,6 +14,7 @@ use std::{
 };
 
 use futures::future::join_all;
+use k3s_arc_container::{Container, Files, Net};
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -175,16 +177,16 @@ pub struct Found {
 ///
 /// # Errors
 /// What could not be read of the pod's own files, or that they name no server.
-pub async fn answer(request: Request) -> Result<Answer, String> {
-    let resolv_conf = read("/etc/resolv.conf")?;
-    let hosts = read("/etc/hosts")?;
+pub async fn answer(request: Request, container: &Container) -> Result<Answer, String> {
+    let resolv_conf = read(&container.files, "/etc/resolv.conf")?;
+    let hosts = read(&container.files, "/etc/hosts")?;
     let server = match request.server {
         Some(server) => server,
         None => nameserver(&resolv_conf)?,
     };
-    let resolver = Resolver::new(&resolv_conf, &hosts)?;
+    let resolver = Resolver::new(&resolv_conf, &hosts, container.net.clone())?;
     let patience = Duration::from_millis(request.patience_ms);
-    let ask = async |(index, query)| (index, ask(server, query, patience).await);
+    let ask = async |(index, query)| (index, ask(&*container.net, server, query, patience).await);
     let (awaited, others): (Vec<_>, Vec<_>) = request.queries.iter().enumerate().partition(|(_, query)| query.until.is_some());
     let mut replies = join_all(awaited.into_iter().map(ask)).await;
     replies.extend(join_all(others.into_iter().map(ask)).await);
@@ -198,14 +200,14 @@ pub async fn answer(request: Request) -> Result<Answer, String> {
     })
 }
 
-async fn ask(server: SocketAddr, query: &Query, patience: Duration) -> Result<Reply, String> {
+async fn ask(net: &dyn Net, server: SocketAddr, query: &Query, patience: Duration) -> Result<Reply, String> {
     let started = Instant::now();
     let as_expected = |reply: &Result<Reply, String>| match (&query.until, reply) {
         (None, _) => true,
         (Some(data), Ok(reply)) => reply.data(query.kind) == *data,
         (Some(_), Err(_)) => false,
     };
-    let mut reply = again(patience, || exchange(server, query), as_expected).await?;
+    let mut reply = again(patience, || exchange(net, server, query), as_expected).await?;
     reply.after_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     Ok(reply)
 }
@@ -250,8 +252,8 @@ fn nameserver(resolv_conf: &str) -> Result<SocketAddr, String> {
     Ok(SocketAddr::new(address, PORT))
 }
 
-pub(super) fn read(path: &str) -> Result<String, String> {
-    std::fs::read_to_string(path).map_err(|error| format!("{path} cannot be read: {error}"))
+pub(super) fn read(files: &Files, path: &str) -> Result<String, String> {
+    files.read_to_string(path).map_err(|error| format!("{path} cannot be read: {error}"))
 }
 
 #[cfg(test)]
@@ -259,6 +261,7 @@ mod tests {
     use std::sync::atomic::{AtomicU8, Ordering};
 
     use hickory_proto::rr::{RData, Record as ProtoRecord, rdata};
+    use k3s_arc_container::HostNet;
     use rstest::rstest;
 
     use super::*;
@@ -281,7 +284,7 @@ mod tests {
         .await;
         let until = Some(BTreeSet::from(["10.42.0.2".to_owned()]));
         let query = Query { name: "web".to_owned(), kind: Kind::A, transport: Transport::Udp, until };
-        let reply = ask(server, &query, Duration::from_secs(60)).await.unwrap();
+        let reply = ask(&HostNet, server, &query, Duration::from_secs(60)).await.unwrap();
         assert_eq!(reply.data(Kind::A), query.until.unwrap());
     }
 
