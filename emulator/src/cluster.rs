@@ -1,5 +1,6 @@
 //! One cluster: its objects, what it serves, who may do what.
 
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use jiff::Timestamp;
@@ -9,8 +10,10 @@ use crate::access::User;
 use crate::access::authority::Authority;
 use crate::access::rbac::{Action, Authorizer};
 use crate::admission::Objects;
+use crate::clock::Clock;
 use crate::controllers;
 use crate::custom::definition;
+use crate::faults::ServerFaults;
 use crate::kinds::core::allocation;
 use crate::net::Network;
 use crate::node::Nodes;
@@ -26,6 +29,10 @@ pub(crate) struct Cluster {
     pub(crate) nodes: Nodes,
     /// Its pods' and services' addresses.
     pub(crate) network: Arc<Network>,
+    /// Its clock: who waits for something of the cluster's waits by it.
+    pub(crate) time: Clock,
+    /// What is wrong with its server.
+    pub(crate) faults: ServerFaults,
     authorizer: Authorizer,
     registry: RwLock<Arc<Registry>>,
     settling: Mutex<()>,
@@ -37,13 +44,15 @@ pub(crate) fn time(time: Timestamp) -> String {
 }
 
 impl Cluster {
-    pub(crate) fn new(store: Store, authority: Authority, network: Arc<Network>) -> Self {
+    pub(crate) fn new(store: Store, authority: Authority, network: Arc<Network>, time: Clock) -> Self {
         let registry = RwLock::new(Arc::new(Registry::builtin()));
         let cluster = Self {
             store,
             authority,
             nodes: Nodes::default(),
             network,
+            time,
+            faults: ServerFaults::default(),
             authorizer: Authorizer::default(),
             registry,
             settling: Mutex::default(),
@@ -52,10 +61,21 @@ impl Cluster {
         cluster
     }
 
+    /// A new cluster in memory, in which nothing happens by itself.
+    #[cfg(test)]
+    #[allow(clippy::unwrap_used)] // Of tests.
+    pub(crate) fn new_in_memory() -> Arc<Self> {
+        let network = Arc::new(Network::new(([127, 0, 0, 1], 6443).into()));
+        let (store, authority) = (Store::open(None).unwrap(), Authority::open(None).unwrap());
+        let cluster = Arc::new(Self::new(store, authority, network, Clock::default()));
+        cluster.network.serve(&cluster);
+        crate::boot::boot(&cluster, "k3s").unwrap();
+        cluster
+    }
+
     /// The time.
-    #[allow(clippy::unused_self)] // It is the cluster's: one day it can be hurried.
     pub(crate) fn clock(&self) -> Timestamp {
-        Timestamp::now()
+        self.time.now()
     }
 
     /// The time as objects have it.
@@ -200,6 +220,12 @@ impl Cluster {
         } else {
             self.committed(served, last);
         }
+    }
+}
+
+impl fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cluster").field("network", &self.network).field("time", &self.time).finish_non_exhaustive()
     }
 }
 

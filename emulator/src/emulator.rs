@@ -15,7 +15,9 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::access::authority::{Authority, AuthorityError};
 use crate::api::server;
+use crate::clock::Clock;
 use crate::cluster::Cluster;
+use crate::faults::ServerControl;
 use crate::net::Network;
 use crate::node::NodeSpec;
 use crate::store::Store;
@@ -64,6 +66,7 @@ pub struct Builder {
     /// None: the one that there is by default.
     nodes: Option<Vec<NodeSpec>>,
     images: Vec<(String, Image)>,
+    speed: f64,
 }
 
 impl Builder {
@@ -102,6 +105,14 @@ impl Builder {
         self
     }
 
+    /// Lets the cluster's time pass that many times faster than time does (1 to 100,000): back-offs, probes, grace periods, deadlines,
+    /// schedules. What programs do takes as long as it takes.
+    #[must_use]
+    pub fn speed(mut self, speed: f64) -> Self {
+        self.speed = speed;
+        self
+    }
+
     /// Starts it, on the Tokio runtime of the caller. Once this returns, it serves.
     ///
     /// # Errors
@@ -122,7 +133,7 @@ impl Builder {
         let authority = Authority::open(directory)?;
         let tls = TlsAcceptor::from(Arc::new(authority.tls(address.ip())?));
         let kubeconfig = kubeconfig(&authority, address)?;
-        let cluster = Arc::new(Cluster::new(store, authority, Arc::new(Network::new(address))));
+        let cluster = Arc::new(Cluster::new(store, authority, Arc::new(Network::new(address)), Clock::new(self.speed)));
         cluster.network.serve(&cluster);
         let nodes = self.nodes.clone().unwrap_or_else(|| vec![NodeSpec::new(DEFAULT_NODE)]);
         let server = nodes.first().map_or(DEFAULT_NODE, |node| node.name.as_str());
@@ -130,8 +141,8 @@ impl Builder {
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
         controllers::start(&cluster, &mut tasks);
-        tasks.spawn(server::serve(listener, tls, cluster, stopped));
-        Ok(Emulator { address, kubeconfig, stop, tasks })
+        tasks.spawn(server::serve(listener, tls, cluster.clone(), stopped));
+        Ok(Emulator { address, kubeconfig, cluster, stop, tasks })
     }
 }
 
@@ -163,6 +174,7 @@ fn kubeconfig(authority: &Authority, address: SocketAddr) -> Result<String, Auth
 pub struct Emulator {
     address: SocketAddr,
     kubeconfig: String,
+    cluster: Arc<Cluster>,
     stop: watch::Sender<bool>,
     tasks: JoinSet<()>,
 }
@@ -171,7 +183,7 @@ impl Emulator {
     /// An emulator in memory, on a free port of 127.0.0.1.
     #[must_use]
     pub fn builder() -> Builder {
-        Builder { address: (Ipv4Addr::LOCALHOST, 0).into(), state: None, nodes: None, images: Vec::new() }
+        Builder { address: (Ipv4Addr::LOCALHOST, 0).into(), state: None, nodes: None, images: Vec::new(), speed: 1.0 }
     }
 
     /// Where it listens.
@@ -202,6 +214,12 @@ impl Emulator {
         let kubeconfig = kube::config::Kubeconfig::from_yaml(&self.kubeconfig)?;
         let config = kube::Config::from_custom_kubeconfig(kubeconfig, &kube::config::KubeConfigOptions::default()).await?;
         Ok(kube::Client::try_from(config)?)
+    }
+
+    /// Lets its server fail on demand.
+    #[must_use]
+    pub fn server(&self) -> ServerControl {
+        ServerControl(self.cluster.clone())
     }
 
     /// Ends it and waits until nothing of it runs.

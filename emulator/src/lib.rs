@@ -39,11 +39,13 @@ mod access;
 mod admission;
 mod api;
 mod boot;
+mod clock;
 mod cluster;
 mod controllers;
 mod custom;
 mod dns;
 mod emulator;
+mod faults;
 pub mod field;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
@@ -67,5 +69,7 @@ pub use access::authority::AuthorityError;
 #[cfg(feature = "client")]
 pub use emulator::ClientError;
 pub use emulator::{Builder, Emulator, StartError};
+pub use faults::ServerControl;
 pub use k3s_arc_container as container;
 pub use node::NodeSpec;
+pub use node::command::NodeOutput;

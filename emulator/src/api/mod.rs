@@ -54,6 +54,7 @@ impl Asked {
 
 /// Answers a request.
 pub(crate) async fn handle(cluster: &Arc<Cluster>, certificate: Option<&User>, request: Request<Incoming>) -> Answer {
+    cluster.faults.hold().await;
     let headers = request.headers().clone();
     let pretty = wants_pretty(&headers, request.uri().query());
     let mut answer = match answer(cluster, certificate, request).await {

@@ -37,10 +37,14 @@ pub(crate) async fn serve(listener: TcpListener, tls: TlsAcceptor, cluster: Arc<
                 continue;
             }
         };
+        if cluster.faults.is_down() {
+            continue;
+        }
         let (tls, cluster, mut stop) = (tls.clone(), cluster.clone(), stop.clone());
         tokio::spawn(async move {
             tokio::select! {
-                () = connection(stream, peer, tls, cluster) => {}
+                () = connection(stream, peer, tls, cluster.clone()) => {}
+                () = cluster.faults.down() => {}
                 _ = stop.changed() => {}
             }
         });

@@ -34,11 +34,13 @@ pub(super) fn answer(request: &Request<'_>) -> Result<Answer, Refusal> {
         Encoding::Protobuf => format!("{};stream=watch", Encoding::Protobuf.content_type()),
     };
     let (answer, sender) = answer::stream(&content_type);
+    let mut cut = request.cluster.faults.watches();
     tokio::spawn(async move {
         loop {
             let sent = tokio::select! {
                 sent = watching.next() => sent,
                 () = sender.closed() => None,
+                _ = cut.changed() => None,
             };
             let Some(sent) = sent else { return };
             let last = matches!(sent, Sent::Error(_));

@@ -103,7 +103,8 @@ pub(crate) async fn run(cluster: Arc<Cluster>, controllers: &'static [Controller
             continue;
         }
         let next = seen.iter().filter_map(|(_, wake)| *wake).min();
-        let wait = next.map(|at| Duration::try_from(at.duration_since(desk.cluster.clock())).unwrap_or_default());
+        let wait = next
+            .map(|at| desk.cluster.time.outside(Duration::try_from(at.duration_since(desk.cluster.clock())).unwrap_or_default()));
         tokio::select! {
             changed = follow.changed() => {
                 if changed.is_err() {

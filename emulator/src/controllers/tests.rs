@@ -9,13 +9,9 @@ use super::desk::{
     SERVICES, STATEFUL_SETS, VOLUMES,
 };
 use super::{WORKLOADS, quotas};
-use crate::access::authority::Authority;
 use crate::admission::Objects;
-use crate::boot;
 use crate::cluster::Cluster;
 use crate::kinds::meta::Part;
-use crate::net::Network;
-use crate::store::Store;
 
 const NS: &str = "default";
 
@@ -24,10 +20,7 @@ struct World(Desk);
 
 impl World {
     fn new() -> Self {
-        let network = Arc::new(Network::new(([127, 0, 0, 1], 6443).into()));
-        let cluster = Arc::new(Cluster::new(Store::open(None).unwrap(), Authority::open(None).unwrap(), network));
-        boot::boot(&cluster, "k3s").unwrap();
-        let world = Self(Desk::new(cluster));
+        let world = Self(Desk::new(Cluster::new_in_memory()));
         for (resource, kind, name) in
             [(("", "serviceaccounts"), "ServiceAccount", "default"), (("", "configmaps"), "ConfigMap", "kube-root-ca.crt")]
         {

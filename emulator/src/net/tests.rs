@@ -3,11 +3,10 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::access::authority::Authority;
-use crate::boot;
-use crate::store::{Key, Store};
+use crate::store::Key;
 
-const API: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 41234);
+/// Where [`Cluster::new_in_memory`] says that it is served.
+const API: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 6443);
 
 struct World {
     cluster: Arc<Cluster>,
@@ -16,10 +15,8 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let network = Arc::new(Network::new(API));
-        let cluster = Arc::new(Cluster::new(Store::open(None).unwrap(), Authority::open(None).unwrap(), network.clone()));
-        boot::boot(&cluster, "k3s").unwrap();
-        network.serve(&cluster);
+        let cluster = Cluster::new_in_memory();
+        let network = cluster.network.clone();
         Self { cluster, network }
     }
 

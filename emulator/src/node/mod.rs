@@ -11,8 +11,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use k3s_arc_container::files::{Disk, Files, Mount};
 use k3s_arc_container::User;
+use k3s_arc_container::files::{Disk, Files, Mount};
 
 use crate::cluster::Cluster;
 use crate::net::Network;

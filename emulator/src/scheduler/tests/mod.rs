@@ -12,14 +12,11 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::CONTROLLER;
-use crate::access::authority::Authority;
 use crate::admission::Objects;
-use crate::boot;
 use crate::cluster::Cluster;
 use crate::controllers::desk::{CLAIMS, Desk, NODES, PODS, Resource, VOLUMES};
 use crate::controllers::volumes::{self, CLASSES};
 use crate::kinds::meta::Part;
-use crate::store::Store;
 
 const NS: &str = "default";
 
@@ -28,9 +25,7 @@ struct World(Desk);
 
 impl World {
     fn new() -> Self {
-        let cluster = Arc::new(Cluster::new(Store::open(None).unwrap(), Authority::open(None).unwrap()));
-        boot::boot(&cluster).unwrap();
-        let world = Self(Desk::new(cluster));
+        let world = Self(Desk::new(Cluster::new_in_memory()));
         // A new cluster may have it.
         let account = json!({"kind": "ServiceAccount", "apiVersion": "v1", "metadata": {"name": "default"}});
         let _ = world.0.create(("", "serviceaccounts"), NS, account);
