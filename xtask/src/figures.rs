@@ -1,5 +1,7 @@
 //! How fast a cluster's API is, and how large: the emulator's figures, and a real K3s's beside them.
 
+mod pods;
+
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -33,7 +35,8 @@ const WATCHERS: usize = 100;
 
 /// Serves an emulator until this process is ended: what is measured runs in a process of its own.
 pub(crate) async fn serve(arguments: &Serve) -> miette::Result<()> {
-    let emulator = k3s_arc_emulator::Emulator::builder().start().await.into_diagnostic()?;
+    let node = k3s_arc_emulator::NodeSpec::new("k3s").pods(2_000).cpus(64);
+    let emulator = k3s_arc_emulator::Emulator::builder().node(node).start().await.into_diagnostic()?;
     let partial = arguments.kubeconfig.with_extension("partial");
     std::fs::write(&partial, emulator.kubeconfig()).into_diagnostic()?;
     std::fs::rename(&partial, &arguments.kubeconfig).into_diagnostic()?;
@@ -142,7 +145,7 @@ async fn exchange(cluster: &Arc<Cluster>, emulated: Option<&Emulated>) -> miette
             println!("memory with {} objects         {after:8.0} MiB (empty: {before:.0} MiB)", 2 * OBJECTS);
         }
     }
-    Ok(())
+    pods::measure(cluster, emulated).await
 }
 
 /// Creates ConfigMaps of 200 bytes of data, numbered from `first`; how many a second.
