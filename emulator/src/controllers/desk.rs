@@ -278,15 +278,25 @@ impl Desk {
 
     /// Deletes an object, if it still is that one.
     pub(crate) fn delete(&self, resource: Resource, object: &Value, propagation: Option<&str>) -> Result<(), Refusal> {
-        let Some(served) = self.served(resource) else { return Err(Refusal::internal("no such resource")) };
-        let metadata = &object["metadata"];
-        let call = call(&self.cluster, &self.user, &served, text(&metadata["namespace"]), text(&metadata["name"]), "");
         let options = DeleteOptions {
-            uid: metadata["uid"].as_str().map(str::to_owned),
+            uid: object["metadata"]["uid"].as_str().map(str::to_owned),
             propagation: propagation.map(str::to_owned),
             ..DeleteOptions::default()
         };
-        call.delete(&options).map(drop)
+        self.delete_with(resource, object, &options)
+    }
+
+    /// Removes an object without grace, if it still is that one.
+    pub(crate) fn delete_now(&self, resource: Resource, object: &Value) -> Result<(), Refusal> {
+        let uid = object["metadata"]["uid"].as_str().map(str::to_owned);
+        self.delete_with(resource, object, &DeleteOptions { uid, grace: Some(0), ..DeleteOptions::default() })
+    }
+
+    fn delete_with(&self, resource: Resource, object: &Value, options: &DeleteOptions) -> Result<(), Refusal> {
+        let Some(served) = self.served(resource) else { return Err(Refusal::internal("no such resource")) };
+        let metadata = &object["metadata"];
+        let call = call(&self.cluster, &self.user, &served, text(&metadata["namespace"]), text(&metadata["name"]), "");
+        call.delete(options).map(drop)
     }
 
     /// Takes note of a write that was refused: of an object that is gone or was changed meanwhile, all is well.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::desk::{
-    CLAIMS, CRON_JOBS, DAEMON_SETS, DEPLOYMENTS, Desk, JOBS, PODS, REPLICA_SETS, REPLICATION_CONTROLLERS, REVISIONS, Resource,
-    SERVICES, STATEFUL_SETS, VOLUMES,
+    CLAIMS, CRON_JOBS, DAEMON_SETS, DEPLOYMENTS, Desk, JOBS, NODES, PODS, REPLICA_SETS, REPLICATION_CONTROLLERS, REVISIONS,
+    Resource, SERVICES, STATEFUL_SETS, VOLUMES,
 };
 use super::{WORKLOADS, quotas};
 use crate::admission::Objects;
@@ -341,6 +341,82 @@ fn claims_get_volumes_and_keep_them() {
     world.0.delete(CLAIMS, &claim, None).unwrap();
     world.settle();
     assert!(world.get(CLAIMS, "c").is_null() && world.get(VOLUMES, "large").is_null());
+}
+
+/// A node that takes pods, unless it is tainted.
+fn node(world: &World, name: &str, taints: Value) {
+    let node = json!({
+        "kind": "Node",
+        "apiVersion": "v1",
+        "metadata": {"name": name},
+        "spec": {"taints": taints},
+        "status": {"allocatable": {"cpu": "2", "memory": "4Gi", "pods": "10"}},
+    });
+    world.0.create(NODES, "", node).unwrap();
+    let present = world.0.cluster.object("", "nodes", "", name).unwrap();
+    // It is taken for not ready as long as it has not said that it is.
+    world.0.update(NODES, &present, Part::Whole, &|live| live["spec"]["taints"] = taints.clone()).unwrap();
+}
+
+#[test]
+fn daemon_sets_have_a_pod_on_each_node_that_suits_them() {
+    let world = World::new();
+    node(&world, "a", json!([]));
+    node(&world, "b", json!([]));
+    node(&world, "apart", json!([{"key": "k", "effect": "NoSchedule"}]));
+    let spec = json!({"selector": {"matchLabels": {"a": "b"}}, "template": template("b", "Always")});
+    let set = world.create(DAEMON_SETS, "apps/v1", "DaemonSet", "d", spec);
+    let on = |world: &World| {
+        let mut nodes: Vec<String> =
+            world.all(PODS).iter().map(|pod| pod["spec"]["nodeName"].as_str().unwrap().to_owned()).collect();
+        nodes.sort();
+        nodes
+    };
+    assert_eq!(on(&world), ["a", "b"]);
+    let status = |desired: i64| {
+        json!({
+            "currentNumberScheduled": desired, "desiredNumberScheduled": desired, "numberMisscheduled": 0, "numberReady": 0,
+            "observedGeneration": 1, "updatedNumberScheduled": desired, "numberUnavailable": desired,
+        })
+    };
+    assert_eq!(world.get(DAEMON_SETS, "d")["status"], status(2));
+    let pod = &world.all(PODS)[0];
+    assert_eq!(pod["metadata"]["labels"]["pod-template-generation"], "1");
+    assert_eq!(pod["metadata"]["ownerReferences"][0]["uid"], set["metadata"]["uid"]);
+    node(&world, "late", json!([]));
+    world.settle();
+    assert_eq!(on(&world), ["a", "b", "late"]);
+    assert_eq!(world.get(DAEMON_SETS, "d")["status"], status(3));
+    world.ready();
+    let live = world.get(DAEMON_SETS, "d")["status"].clone();
+    assert_eq!(
+        (&live["numberReady"], &live["numberAvailable"], &live["numberUnavailable"]),
+        (&json!(3), &json!(3), &Value::Null)
+    );
+}
+
+#[test]
+fn a_daemon_set_is_rolled_out_node_by_node() {
+    let world = World::new();
+    node(&world, "a", json!([]));
+    node(&world, "b", json!([]));
+    let spec = json!({"selector": {"matchLabels": {"a": "b"}}, "template": template("b", "Always")});
+    world.create(DAEMON_SETS, "apps/v1", "DaemonSet", "d", spec);
+    world.ready();
+    world.change(DAEMON_SETS, "d", Part::Whole, &|live| {
+        live["spec"]["template"]["spec"]["containers"][0]["image"] = "busybox:2".into();
+    });
+    let going = |world: &World| world.all(PODS).iter().filter(|pod| !pod["metadata"]["deletionTimestamp"].is_null()).count();
+    assert_eq!((world.all(PODS).len(), going(&world)), (2, 1), "one at a time");
+    for _ in 0..2 {
+        let gone = world.all(PODS).into_iter().find(|pod| !pod["metadata"]["deletionTimestamp"].is_null()).unwrap();
+        world.0.delete_now(PODS, &gone).unwrap();
+        world.settle();
+        world.ready();
+    }
+    let images: Vec<_> = world.all(PODS).iter().map(|pod| pod["spec"]["containers"][0]["image"].clone()).collect();
+    assert_eq!((images, going(&world)), (vec![json!("busybox:2"), json!("busybox:2")], 0));
+    assert_eq!(world.all(REVISIONS).len(), 2);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! that stock. A look decides on a number of pods at most, so that others get their turn.
 
 mod binding;
+pub(crate) mod daemons;
 mod filters;
 mod node;
 mod pod;

@@ -36,7 +36,7 @@ pub(super) fn check_unschedulable(pod: &PodInfo, node: &NodeInfo) -> Result<(), 
 }
 
 /// The first taint that keeps the pod away.
-pub(super) fn repelling_taint<'n>(pod: &PodInfo, node: &'n NodeInfo) -> Option<&'n Value> {
+pub(in super::super) fn repelling_taint<'n>(pod: &PodInfo, node: &'n NodeInfo) -> Option<&'n Value> {
     let keeps_away = |taint: &&Value| matches!(text(&taint["effect"]), "NoSchedule" | "NoExecute") && !is_tolerated(pod, taint);
     list(&node.object["spec"]["taints"]).iter().find(keeps_away)
 }
@@ -117,7 +117,7 @@ pub(in super::super) struct WantedNodes<'a> {
 }
 
 impl<'a> WantedNodes<'a> {
-    pub(super) fn of(pod: &'a PodInfo) -> Self {
+    pub(in super::super) fn of(pod: &'a PodInfo) -> Self {
         let spec = pod.spec();
         let affinity = &spec["affinity"]["nodeAffinity"][REQUIRED];
         Self { selector: &spec["nodeSelector"], affinity, terms: (!affinity.is_null()).then(|| NodeTerms::of(affinity)) }
