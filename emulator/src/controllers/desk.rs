@@ -76,6 +76,8 @@ pub(crate) struct Desk {
     series: RefCell<Series>,
     /// What the scheduler remembers from one look to the next.
     pub(crate) scheduler: RefCell<scheduler::Memory>,
+    /// The nodes that pods are bound to and that are not there, and since when that is known.
+    pub(super) missing_nodes: RefCell<HashMap<String, Timestamp>>,
     /// By uid: how often in a row something went wrong, and when it may be tried again.
     failures: RefCell<HashMap<String, (u32, Timestamp)>>,
 }
@@ -136,6 +138,7 @@ impl Desk {
             events: RefCell::default(),
             series: RefCell::default(),
             scheduler: RefCell::default(),
+            missing_nodes: RefCell::default(),
             failures: RefCell::default(),
         }
     }

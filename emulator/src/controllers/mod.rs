@@ -15,6 +15,7 @@ mod hash;
 mod jobs;
 mod namespaces;
 mod node_hosts;
+mod nodes;
 pub(crate) mod pods;
 mod policies;
 mod protection;
@@ -54,7 +55,7 @@ pub(crate) fn start(cluster: &Arc<Cluster>, tasks: &mut JoinSet<()>) {
 }
 
 /// Those that look at objects of one another.
-static WORKLOADS: [desk::Controller; 13] = [
+static WORKLOADS: [desk::Controller; 14] = [
     volumes::CONTROLLER,
     protection::CONTROLLER,
     deployments::CONTROLLER,
@@ -67,6 +68,7 @@ static WORKLOADS: [desk::Controller; 13] = [
     endpoints::CONTROLLER,
     disruption::CONTROLLER,
     scheduler::CONTROLLER,
+    nodes::CONTROLLER,
     node_hosts::CONTROLLER,
 ];
 

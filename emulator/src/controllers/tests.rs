@@ -420,6 +420,44 @@ fn a_daemon_set_is_rolled_out_node_by_node() {
 }
 
 #[test]
+fn a_silent_node_is_tainted_and_emptied() {
+    let world = World::new();
+    node(&world, "a", json!([]));
+    let ready = |at: &str| json!({"type": "Ready", "status": "True", "reason": "KubeletReady", "lastHeartbeatTime": at, "lastTransitionTime": at});
+    let present = world.0.cluster.object("", "nodes", "", "a").unwrap();
+    let now = world.0.cluster.now();
+    let said = |node: &Value, at: &str| {
+        world.0.update(NODES, node, Part::Status, &|live| live["status"]["conditions"] = json!([ready(at)])).unwrap()
+    };
+    let present = said(&present, &now);
+    for (name, seconds) in [("patient", json!(null)), ("hasty", json!(0))] {
+        let toleration = json!({"operator": "Exists", "effect": "NoExecute", "tolerationSeconds": seconds});
+        let spec = json!({"nodeName": "a", "tolerations": [toleration], "containers": [{"name": "c", "image": "i"}]});
+        world.create(PODS, "v1", "Pod", name, spec);
+    }
+    world.settle();
+    let taints = |world: &World| {
+        let node = world.0.cluster.object("", "nodes", "", "a").unwrap();
+        node["spec"]["taints"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|taint| format!("{}:{}", taint["key"], taint["effect"]))
+            .collect::<Vec<_>>()
+    };
+    assert!(taints(&world).is_empty(), "{:?}", taints(&world));
+    said(&present, "2024-01-01T00:00:00Z");
+    world.settle();
+    let key = "\"node.kubernetes.io/unreachable\"";
+    assert_eq!(taints(&world), [format!("{key}:\"NoSchedule\""), format!("{key}:\"NoExecute\"")]);
+    let node = world.0.cluster.object("", "nodes", "", "a").unwrap();
+    assert_eq!(node["status"]["conditions"][0]["message"], "Kubelet stopped posting node status.");
+    assert_eq!(node["status"]["conditions"].as_array().unwrap().len(), 4);
+    assert!(!world.get(PODS, "hasty")["metadata"]["deletionTimestamp"].is_null());
+    assert!(world.get(PODS, "patient")["metadata"]["deletionTimestamp"].is_null());
+}
+
+#[test]
 fn a_cron_job_that_is_due_makes_a_job() {
     let world = World::new();
     let job =

@@ -22,6 +22,8 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+pub(crate) use self::filters::nodes::tolerates;
+
 use self::binding::{Progress, Waiting};
 use self::filters::{Cycle, Stock};
 use self::node::{NodeInfo, Snapshot};

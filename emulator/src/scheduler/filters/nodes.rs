@@ -11,7 +11,7 @@ use crate::kinds::view::{count, entries, flag, list, text};
 use crate::selector::labels::{Operator, Requirement, Selector};
 
 /// Whether a toleration covers a taint (`ToleratesTaint`).
-fn tolerates(toleration: &Value, taint: &Value) -> bool {
+pub(crate) fn tolerates(toleration: &Value, taint: &Value) -> bool {
     let agrees = |field: &str| text(&toleration[field]).is_empty() || text(&toleration[field]) == text(&taint[field]);
     agrees("effect")
         && agrees("key")

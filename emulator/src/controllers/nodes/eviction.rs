@@ -1,0 +1,127 @@
+//! Pods that a taint drives away, at once or when their patience ends, and pods whose node is gone.
+
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+use super::taints;
+use crate::controllers::conditions;
+use crate::controllers::desk::{Desk, PODS};
+use crate::controllers::pods;
+use crate::kinds::meta::Part;
+use crate::kinds::view::{list, text};
+use crate::scheduler::tolerates;
+
+const COMPONENT: &str = "taint-eviction-controller";
+
+/// When a pod has to leave a node of these taints; none: it may stay.
+fn leaves_at(pod: &Value, taints: &[&Value], now: Timestamp) -> Option<Timestamp> {
+    let mut end: Option<Timestamp> = None;
+    for taint in taints {
+        let tolerations = list(&pod["spec"]["tolerations"]).iter().filter(|toleration| tolerates(toleration, taint));
+        let mut tolerated = tolerations.peekable();
+        if tolerated.peek().is_none() {
+            return Some(now);
+        }
+        let since = pods::time(&taint["timeAdded"]).unwrap_or(now);
+        let patience = tolerated.filter_map(|toleration| toleration["tolerationSeconds"].as_i64()).min();
+        if let Some(seconds) = patience {
+            let at = since.checked_add(SignedDuration::from_secs(seconds.max(0))).unwrap_or(Timestamp::MAX);
+            end = Some(end.map_or(at, |end| end.min(at)));
+        }
+    }
+    end
+}
+
+/// Deletes the pods that a node's taints drive away.
+pub(super) fn settle(desk: &Desk, node: &Value, pods: &[Arc<Value>]) {
+    let taints: Vec<&Value> = taints(node).iter().filter(|taint| taint["effect"] == "NoExecute").collect();
+    if taints.is_empty() {
+        return;
+    }
+    let name = &node["metadata"]["name"];
+    for pod in pods.iter().filter(|pod| pod["spec"]["nodeName"] == *name && !pods::is_going(pod)) {
+        match leaves_at(pod, &taints, desk.clock()) {
+            Some(at) if at <= desk.clock() => evict(desk, pod),
+            Some(at) => desk.wake_at(at),
+            None => {}
+        }
+    }
+}
+
+fn evict(desk: &Desk, pod: &Value) {
+    let metadata = &pod["metadata"];
+    let of = format!("{}/{}", text(&metadata["namespace"]), text(&metadata["name"]));
+    desk.tell(pod, COMPONENT, false, "TaintManagerEviction", &format!("Marking for deletion Pod {of}"));
+    disrupt(desk, pod, "DeletionByTaintManager", "Taint manager: deleting due to NoExecute taint", false);
+    let deleted = desk.delete(PODS, pod, None);
+    desk.heard(pod, deleted);
+}
+
+/// Says of a pod that it is not its own fault.
+fn disrupt(desk: &Desk, pod: &Value, reason: &str, message: &str, fail: bool) {
+    let now = desk.now();
+    let marked = desk.update(PODS, pod, Part::Status, &|live| {
+        let mut condition = json!({
+            "type": "DisruptionTarget",
+            "status": "True",
+            "reason": reason,
+            "message": message,
+            "lastProbeTime": null,
+            "lastTransitionTime": now,
+        });
+        if !live["metadata"]["generation"].is_null() {
+            condition["observedGeneration"] = live["metadata"]["generation"].clone();
+        }
+        conditions::set(&mut live["status"], condition);
+        if fail && !pods::is_over(live) {
+            live["status"]["phase"] = "Failed".into();
+        }
+    });
+    desk.heard(pod, marked);
+}
+
+/// How long a node may be missing until it is taken for gone (`quarantineTime`).
+const QUARANTINE: SignedDuration = SignedDuration::from_secs(40);
+
+/// Removes the pods of nodes that are gone: nobody else will (`gcOrphaned`).
+pub(super) fn of_lost_nodes(desk: &Desk, nodes: &[Arc<Value>], pods: &[Arc<Value>]) {
+    let is_there = |node: &str| nodes.iter().any(|found| found["metadata"]["name"] == node);
+    let mut missing = desk.missing_nodes.borrow_mut();
+    missing.retain(|node, _| !is_there(node));
+    for pod in pods {
+        let node = text(&pod["spec"]["nodeName"]);
+        if node.is_empty() || is_there(node) {
+            continue;
+        }
+        let since = *missing.entry(node.to_owned()).or_insert_with(|| desk.clock());
+        let gone = since.checked_add(QUARANTINE).unwrap_or(Timestamp::MAX);
+        if gone > desk.clock() {
+            desk.wake_at(gone);
+            continue;
+        }
+        disrupt(desk, pod, "DeletionByPodGC", "PodGC: node no longer exists", true);
+        let removed = desk.delete_now(PODS, pod);
+        desk.heard(pod, removed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pod_leaves_when_its_shortest_patience_ends() {
+        let now: Timestamp = "2026-01-01T00:10:00Z".parse().unwrap();
+        let taint = json!({"key": "k", "effect": "NoExecute", "timeAdded": "2026-01-01T00:00:00Z"});
+        let at = |tolerations: Value| leaves_at(&json!({"spec": {"tolerations": tolerations}}), &[&taint], now);
+        assert_eq!(at(json!([])), Some(now));
+        assert_eq!(at(json!([{"key": "k", "operator": "Exists"}])), None);
+        let both = json!([
+            {"key": "k", "operator": "Exists", "tolerationSeconds": 900},
+            {"operator": "Exists", "tolerationSeconds": 1200},
+        ]);
+        assert_eq!(at(both), Some("2026-01-01T00:15:00Z".parse().unwrap()));
+    }
+}
