@@ -36,7 +36,7 @@ use crate::controllers::desk::{CLAIMS, Controller, Desk, NODES, PODS, Resource, 
 use crate::controllers::series::Report;
 use crate::controllers::volumes::CLASSES;
 use crate::kinds::meta::Part;
-use crate::kinds::view::{put, text};
+use crate::kinds::view::{at, flag, put, text};
 use crate::status::Refusal;
 
 const NAMESPACES: Resource = ("", "namespaces");
@@ -81,10 +81,21 @@ fn settle(desk: &Desk) {
     desk.finish_series();
 }
 
-/// What of a node concerns the scheduler.
-fn concerns(node: &Value) -> [&Value; 4] {
-    let spec = &node["spec"];
-    [&spec["unschedulable"], &spec["taints"], &node["metadata"]["labels"], &node["status"]["allocatable"]]
+/// What it means to pods that a node is another than before (`NodeSchedulingPropertiesChange`).
+fn changes_of_node(before: &Value, now: &Value) -> Changes {
+    let differs = |path: &[&str]| at(before, path) != at(now, path);
+    let reopened = flag(&before["spec"]["unschedulable"]) && !flag(&now["spec"]["unschedulable"]);
+    let mut changes = Changes::NONE;
+    for (differs, change) in [
+        (reopened || differs(&["spec", "taints"]), Changes::TAINTS),
+        (differs(&["metadata", "labels"]), Changes::LABELS),
+        (differs(&["status", "allocatable"]), Changes::ALLOCATABLE),
+    ] {
+        if differs {
+            changes |= change;
+        }
+    }
+    changes
 }
 
 impl Memory {
@@ -129,10 +140,15 @@ impl Memory {
         let nodes = desk.all(NODES).into_iter().map(|node| (text(&node["metadata"]["name"]).to_owned(), node));
         let nodes: HashMap<String, Arc<Value>> = nodes.collect();
         let before = std::mem::replace(&mut self.nodes, nodes);
-        let is_new = |(name, node): (&String, &Arc<Value>)| {
-            before.get(name).is_none_or(|before| !Arc::ptr_eq(before, node) && concerns(before) != concerns(node))
-        };
-        if self.nodes.iter().any(is_new) || before.len() > self.nodes.len() { Changes::NODE } else { Changes::NONE }
+        let mut changes = if before.keys().all(|name| self.nodes.contains_key(name)) { Changes::NONE } else { Changes::NODE };
+        for (name, node) in &self.nodes {
+            match before.get(name) {
+                None => changes |= Changes::NODE,
+                Some(before) if Arc::ptr_eq(before, node) => {}
+                Some(before) => changes |= changes_of_node(before, node),
+            }
+        }
+        changes
     }
 
     /// Takes stock.

@@ -21,19 +21,23 @@ const LEFTOVER: SignedDuration = SignedDuration::from_mins(5);
 
 /// Kinds of changes in the cluster.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Changes(u8);
+pub(super) struct Changes(u16);
 
 impl Changes {
     pub(super) const NONE: Self = Self(0);
-    /// A node came, or what it is, has or allows.
+    /// A node came or went.
     pub(super) const NODE: Self = Self(1);
+    pub(super) const TAINTS: Self = Self(1 << 1);
+    /// Those of nodes.
+    pub(super) const LABELS: Self = Self(1 << 2);
+    pub(super) const ALLOCATABLE: Self = Self(1 << 3);
     /// A pod left its node, or asks for less.
-    pub(super) const POD_GONE: Self = Self(1 << 1);
+    pub(super) const POD_GONE: Self = Self(1 << 4);
     /// A pod came to a node, or has other labels.
-    pub(super) const POD_PLACED: Self = Self(1 << 2);
-    pub(super) const CLAIM: Self = Self(1 << 3);
-    pub(super) const VOLUME: Self = Self(1 << 4);
-    pub(super) const CLASS: Self = Self(1 << 5);
+    pub(super) const POD_PLACED: Self = Self(1 << 5);
+    pub(super) const CLAIM: Self = Self(1 << 6);
+    pub(super) const VOLUME: Self = Self(1 << 7);
+    pub(super) const CLASS: Self = Self(1 << 8);
 
     fn meets(self, other: Self) -> bool {
         self.0 & other.0 != 0

@@ -28,12 +28,16 @@ impl Plugin {
 
     /// What must change for it to say something else (`EventsToRegister`).
     pub(super) fn hopes_for(self) -> Changes {
+        // With the taints of nodes all may change: those that look at new nodes only are not told of all of them.
+        let nodes = Changes::NODE | Changes::TAINTS;
         match self {
-            Self::NodeUnschedulable | Self::TaintToleration | Self::NodeAffinity => Changes::NODE,
-            Self::NodePorts | Self::NodeResourcesFit => Changes::NODE | Changes::POD_GONE,
-            Self::VolumeRestrictions => Changes::NODE | Changes::POD_GONE | Changes::CLAIM,
-            Self::VolumeBinding | Self::VolumeZone => Changes::NODE | Changes::CLAIM | Changes::VOLUME | Changes::CLASS,
-            Self::PodTopologySpread | Self::InterPodAffinity => Changes::NODE | Changes::POD_GONE | Changes::POD_PLACED,
+            Self::NodeUnschedulable | Self::TaintToleration => nodes,
+            Self::NodeAffinity => nodes | Changes::LABELS,
+            Self::NodePorts => nodes | Changes::POD_GONE,
+            Self::NodeResourcesFit => nodes | Changes::ALLOCATABLE | Changes::POD_GONE,
+            Self::VolumeRestrictions => nodes | Changes::POD_GONE | Changes::CLAIM,
+            Self::VolumeBinding | Self::VolumeZone => nodes | Changes::LABELS | Changes::CLAIM | Changes::VOLUME | Changes::CLASS,
+            Self::PodTopologySpread | Self::InterPodAffinity => nodes | Changes::LABELS | Changes::POD_GONE | Changes::POD_PLACED,
             Self::DynamicResources | Self::DefaultPreemption => Changes::NONE,
         }
     }

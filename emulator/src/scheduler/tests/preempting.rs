@@ -67,7 +67,7 @@ fn while_room_is_made_no_more_is_made() {
     world.pod("p", of_class("high", "3"));
     world.settle();
     // It is tried again, for what it asks of has changed.
-    world.change(NODES, "n", Part::Whole, &|live| live["metadata"]["labels"]["new"] = "x".into());
+    world.change(NODES, "n", Part::Whole, &|live| live["spec"]["taints"] = json!([{"key": "k", "effect": "PreferNoSchedule"}]));
     world.settle();
     assert_eq!(
         world.complaint("p"),
