@@ -318,15 +318,19 @@ impl Desk {
 
     /// Tells of something that happened to an object.
     pub(crate) fn tell(&self, about: &Value, component: &str, warning: bool, reason: &str, message: &str) {
-        let note = note(about, component, warning, reason, message);
-        self.events.borrow_mut().record(&self.cluster, &self.user, &note);
+        self.record(&note(about, component, warning, reason, message));
+    }
+
+    /// The same for one who says more of himself.
+    pub(crate) fn record(&self, note: &Note<'_>) {
+        self.events.borrow_mut().record(&self.cluster, &self.user, note);
     }
 
     /// The same for what lasts: it is told when it begins.
     pub(crate) fn tell_once(&self, about: &Value, component: &str, warning: bool, reason: &str, message: &str) {
         let note = note(about, component, warning, reason, message);
         if !self.events.borrow().has(&note) {
-            self.events.borrow_mut().record(&self.cluster, &self.user, &note);
+            self.record(&note);
         }
     }
 

@@ -8,6 +8,7 @@ use super::desk::{
     CLAIMS, CRON_JOBS, DAEMON_SETS, DEPLOYMENTS, Desk, JOBS, NODES, PODS, REPLICA_SETS, REPLICATION_CONTROLLERS, REVISIONS,
     Resource, SERVICES, STATEFUL_SETS, VOLUMES,
 };
+use super::events::{Note, Source};
 use super::{WORKLOADS, quotas};
 use crate::admission::Objects;
 use crate::cluster::Cluster;
@@ -472,4 +473,23 @@ fn a_cron_job_that_is_due_makes_a_job() {
     assert!(at.ends_with("-01-01T00:00:00Z"), "{at}");
     let status = &world.get(CRON_JOBS, "cj")["status"];
     assert_eq!((&status["active"][0]["name"], &status["lastScheduleTime"]), (&jobs[0]["metadata"]["name"], &json!(at)));
+}
+
+#[test]
+fn a_kubelet_tells_of_a_part_of_a_pod() {
+    let world = World::new();
+    let pod = world.create(PODS, "v1", "Pod", "p", json!({"containers": [{"name": "c", "image": "busybox"}]}));
+    let source = Source { component: "kubelet", host: "n" };
+    let tell = |part: &str| {
+        world.0.record(&Note { about: &pod, part, source, warning: false, reason: "Started", message: "Started container" });
+    };
+    tell("spec.containers{c}");
+    tell("spec.containers{d}");
+    tell("spec.containers{c}");
+    let all = world.all(("", "events"));
+    let events: Vec<_> = all.iter().filter(|event| event["reason"] == "Started").collect();
+    let counts: Vec<_> = events.iter().map(|event| (&event["involvedObject"]["fieldPath"], &event["count"])).collect();
+    assert_eq!(counts, [(&json!("spec.containers{c}"), &json!(2)), (&json!("spec.containers{d}"), &json!(1))]);
+    assert_eq!(events[0]["source"], json!({"component": "kubelet", "host": "n"}));
+    assert_eq!((&events[0]["reportingComponent"], &events[0]["reportingInstance"]), (&json!("kubelet"), &json!("n")));
 }
