@@ -322,6 +322,17 @@ impl Files {
         self.tree.is_none()
     }
 
+    /// The path of something that is there, without links.
+    ///
+    /// # Errors
+    /// As the kernel says it.
+    pub fn canonicalize(&self, path: impl AsRef<Path>) -> io::Result<PathBuf> {
+        let Some(tree) = &self.tree else { return fs::canonicalize(path) };
+        let (at, place) = tree.walk(&self.user, path.as_ref(), true)?;
+        place.found.as_ref().ok_or(io::ErrorKind::NotFound)?;
+        Ok(at)
+    }
+
     /// Opens a file.
     ///
     /// # Errors

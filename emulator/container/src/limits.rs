@@ -1,10 +1,37 @@
 //! Limits, kept by who accounts for what a program uses: there is no kernel between a program and its neighbours here.
 
-use std::sync::Arc;
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
+
+/// Who is told of something.
+struct Listener<T>(OnceLock<Box<dyn Fn(T) + Send + Sync>>);
+
+impl<T> Listener<T> {
+    const fn nobody() -> Self {
+        Self(OnceLock::new())
+    }
+
+    /// The first stays.
+    fn set(&self, listener: impl Fn(T) + Send + Sync + 'static) {
+        let _ = self.0.set(Box::new(listener));
+    }
+
+    fn tell(&self, what: impl FnOnce() -> T) {
+        if let Some(listener) = self.0.get() {
+            listener(what());
+        }
+    }
+}
+
+impl<T> fmt::Debug for Listener<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Listener").field(&self.0.get().is_some()).finish()
+    }
+}
 
 /// A container's memory, as far as its programs account for it with [`Memory::allocate`].
 #[derive(Debug)]
@@ -12,6 +39,7 @@ pub struct Memory {
     limit: Option<u64>,
     used: AtomicU64,
     exceeded: watch::Sender<bool>,
+    on_change: Listener<u64>,
 }
 
 /// Memory that is in use until this is dropped.
@@ -25,13 +53,13 @@ impl Memory {
     /// No more than this many bytes.
     #[must_use]
     pub fn limited(bytes: u64) -> Self {
-        Self { limit: Some(bytes), used: AtomicU64::new(0), exceeded: watch::Sender::new(false) }
+        Self { limit: Some(bytes), ..Self::unlimited() }
     }
 
     /// As much as there is.
     #[must_use]
     pub fn unlimited() -> Self {
-        Self { limit: None, used: AtomicU64::new(0), exceeded: watch::Sender::new(false) }
+        Self { limit: None, used: AtomicU64::new(0), exceeded: watch::Sender::new(false), on_change: Listener::nobody() }
     }
 
     /// Bytes that may be used; none: no limit.
@@ -46,10 +74,16 @@ impl Memory {
         self.used.load(Ordering::Relaxed)
     }
 
+    /// Tells `listener` the bytes in use whenever they have changed. Who asks first stays the only one.
+    pub fn on_change(&self, listener: impl Fn(u64) + Send + Sync + 'static) {
+        self.on_change.set(listener);
+    }
+
     /// Takes memory into use. Where that is more than the limit, the container is killed and this does not return.
     pub async fn allocate(self: &Arc<Self>, bytes: u64) -> Allocation {
         let used = self.used.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
         let allocation = Allocation { memory: self.clone(), bytes };
+        self.on_change.tell(|| self.used());
         if self.limit.is_some_and(|limit| used > limit) {
             self.exceeded.send_replace(true);
             std::future::pending::<()>().await;
@@ -69,6 +103,7 @@ impl Memory {
 impl Drop for Allocation {
     fn drop(&mut self) {
         self.memory.used.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.memory.on_change.tell(|| self.memory.used());
     }
 }
 
@@ -94,6 +129,7 @@ pub struct Cpu {
     periods: AtomicU64,
     throttled_periods: AtomicU64,
     throttled_us: AtomicU64,
+    on_period: Listener<Throttling>,
 }
 
 impl Cpu {
@@ -106,7 +142,13 @@ impl Cpu {
     /// As much as there is.
     #[must_use]
     pub fn unlimited() -> Self {
-        Self { quota_us: None, periods: AtomicU64::new(0), throttled_periods: AtomicU64::new(0), throttled_us: AtomicU64::new(0) }
+        Self {
+            quota_us: None,
+            periods: AtomicU64::new(0),
+            throttled_periods: AtomicU64::new(0),
+            throttled_us: AtomicU64::new(0),
+            on_period: Listener::nobody(),
+        }
     }
 
     /// Microseconds of CPU time in every 100 ms; none: no limit.
@@ -123,6 +165,11 @@ impl Cpu {
             throttled_periods: self.throttled_periods.load(Ordering::Relaxed),
             throttled_us: self.throttled_us.load(Ordering::Relaxed),
         }
+    }
+
+    /// Tells `listener` what the limit has cost so far, after each period that it holds for. Who asks first stays the only one.
+    pub fn on_period(&self, listener: impl Fn(Throttling) + Send + Sync + 'static) {
+        self.on_period.set(listener);
     }
 
     /// Works for one period: `work` is called again and again until the period or the quota is over; what is left of the period
@@ -142,8 +189,9 @@ impl Cpu {
         if !stopped.is_zero() {
             self.throttled_periods.fetch_add(1, Ordering::Relaxed);
             self.throttled_us.fetch_add(u64::try_from(stopped.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
-            tokio::time::sleep(stopped).await;
         }
+        self.on_period.tell(|| self.throttling());
+        tokio::time::sleep(stopped).await;
     }
 }
 

@@ -58,6 +58,8 @@ fn links_stay_inside() {
     assert_eq!(fs::read_to_string(set.real("volume/in")).unwrap(), "volume");
     assert!(files.read("/loop").unwrap_err().to_string().contains("symbolic links"));
     assert_eq!(files.read_link("/in").unwrap(), Path::new("/data/in"));
+    assert_eq!(files.canonicalize("/bin/../in").unwrap(), Path::new("/data/in"));
+    assert_eq!(files.canonicalize("/up").unwrap_err().kind(), io::ErrorKind::NotFound);
 }
 
 #[test]
