@@ -10,7 +10,10 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::{AUTHENTICATED, User};
+use crate::cluster::Cluster;
 use crate::field::quote;
+use crate::kinds::token::{self, Bound};
+use crate::status::Refusal;
 
 /// Who issues the tokens, and the first of those they are meant for.
 pub(crate) const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
@@ -21,20 +24,39 @@ pub(crate) const AUDIENCES: [&str; 2] = [ISSUER, "k3s"];
 #[derive(Debug)]
 pub(crate) struct Claims(Value);
 
-/// A token for a service account. `bound` is the object whose end ends the token: its kind, name and uid.
-pub(crate) fn sign(
-    key: &KeyPair,
-    namespace: &str,
-    account: (&str, &str),
-    bound: Option<(&str, &str, &str)>,
-    audiences: &[String],
-    now: i64,
-    seconds: i64,
-) -> Option<String> {
-    let (name, uid) = account;
+/// A token that asks for this lifetime, as the tokens of pods do, and is for the API server itself, lives longer: clients of old that
+/// never read theirs again are to be found out before they fail (`WarnOnlyBoundTokenExpirationSeconds`).
+const EXTENDED: i64 = 3607;
+const EXTENDED_TO: i64 = 365 * 24 * 60 * 60;
+
+/// A token to be.
+pub(crate) struct Request<'a> {
+    pub(crate) namespace: &'a str,
+    /// The service account's name and uid.
+    pub(crate) account: (&'a str, &'a str),
+    /// The object whose end ends the token.
+    pub(crate) bound: Option<&'a Bound>,
+    pub(crate) audiences: &'a [String],
+    pub(crate) seconds: i64,
+}
+
+/// A token for a service account.
+pub(crate) fn sign(key: &KeyPair, request: &Request<'_>, now: i64) -> Option<String> {
+    let Request { namespace, account: (name, uid), bound, audiences, mut seconds } = *request;
     let mut private = json!({"namespace": namespace, "serviceaccount": {"name": name, "uid": uid}});
-    if let Some((kind, name, uid)) = bound {
-        private[kind.to_lowercase()] = json!({"name": name, "uid": uid});
+    if let Some(bound) = bound {
+        private[bound.kind.to_lowercase()] = json!({"name": bound.name, "uid": bound.uid});
+        if let Some((name, uid)) = &bound.node {
+            private["node"] = json!({"name": name});
+            if !uid.is_empty() {
+                private["node"]["uid"] = uid.clone().into();
+            }
+        }
+        let is_for_api = audiences.iter().all(|audience| AUDIENCES.contains(&audience.as_str()));
+        if bound.kind == "Pod" && seconds == EXTENDED && is_for_api {
+            private["warnafter"] = (now + seconds).into();
+            seconds = EXTENDED_TO;
+        }
     }
     let claims = json!({
         "aud": audiences,
@@ -50,6 +72,29 @@ pub(crate) fn sign(
     let signed = format!("{}.{}", BASE64.encode(header.to_string()), BASE64.encode(claims.to_string()));
     let signature = fixed(&key.sign(signed.as_bytes()).ok()?)?;
     Some(format!("{signed}.{}", BASE64.encode(signature)))
+}
+
+/// Answers a TokenRequest of an account: completes it, and gives it a status.
+pub(crate) fn issue(cluster: &Cluster, account: &Value, request: &mut Value) -> Result<(), Refusal> {
+    let bound = token::prepare(request, account, cluster)?;
+    let given = request["spec"]["audiences"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let mut audiences: Vec<String> = given.map(str::to_owned).collect();
+    if audiences.is_empty() {
+        audiences = AUDIENCES.map(str::to_owned).to_vec();
+        request["spec"]["audiences"] = json!(audiences);
+    }
+    let seconds = request["spec"]["expirationSeconds"].as_i64().unwrap_or(3600);
+    let [namespace, name, uid] =
+        ["namespace", "name", "uid"].map(|field| account["metadata"][field].as_str().unwrap_or_default());
+    let asked = Request { namespace, account: (name, uid), bound: bound.as_ref(), audiences: &audiences, seconds };
+    let now = cluster.clock();
+    let token = sign(&cluster.authority.tokens, &asked, now.as_second());
+    let end = now.checked_add(jiff::SignedDuration::from_secs(seconds)).unwrap_or(now);
+    request["status"] = json!({
+        "token": token.ok_or_else(|| Refusal::internal("the token could not be signed"))?,
+        "expirationTimestamp": crate::cluster::time(end),
+    });
+    Ok(())
 }
 
 /// Names the key that signed a token.
@@ -131,6 +176,13 @@ impl Claims {
             extra("pod-name", name.to_owned());
             extra("pod-uid", uid.to_owned());
         }
+        if let Some(node) = self.0["kubernetes.io"].get("node") {
+            for (key, field) in [("node-name", "name"), ("node-uid", "uid")] {
+                if let Some(value) = node[field].as_str() {
+                    extra(key, value.to_owned());
+                }
+            }
+        }
         user
     }
 }
@@ -174,8 +226,14 @@ mod tests {
     use super::*;
 
     fn token(key: &KeyPair, now: i64) -> String {
-        let audiences = AUDIENCES.map(String::from);
-        sign(key, "ns", ("sa", "u1"), Some(("Pod", "p", "u2")), &audiences, now, 600).unwrap()
+        signed(key, now, 600, &AUDIENCES.map(String::from))
+    }
+
+    fn signed(key: &KeyPair, now: i64, seconds: i64, audiences: &[String]) -> String {
+        let [kind, name, uid] = ["Pod", "p", "u2"].map(str::to_owned);
+        let bound = Bound { kind, name, uid, node: Some(("n1".into(), "u3".into())) };
+        let request = Request { namespace: "ns", account: ("sa", "u1"), bound: Some(&bound), audiences, seconds };
+        sign(key, &request, now).unwrap()
     }
 
     #[test]
@@ -186,6 +244,18 @@ mod tests {
         assert_eq!(user.name, "system:serviceaccount:ns:sa");
         assert_eq!(user.groups, ["system:serviceaccounts", "system:serviceaccounts:ns", "system:authenticated"]);
         assert_eq!(claims.bound(), Some(("pods", "p", "u2")));
+        assert_eq!(user.extra["authentication.kubernetes.io/node-name"], ["n1"]);
+        assert_eq!(user.extra["authentication.kubernetes.io/node-uid"], ["u3"]);
+    }
+
+    #[test]
+    fn the_tokens_of_pods_live_for_a_year() {
+        let key = KeyPair::generate().unwrap();
+        let extended = verify(&key, &signed(&key, 1000, 3607, &AUDIENCES.map(String::from)), &["k3s"], 1001).unwrap();
+        assert_eq!(extended.0["exp"], 1000 + 31_536_000);
+        assert_eq!(extended.0["kubernetes.io"]["warnafter"], 4607);
+        let others = verify(&key, &signed(&key, 1000, 3607, &["else".to_owned()]), &["else"], 1001).unwrap();
+        assert_eq!(others.0["exp"], 4607);
     }
 
     #[test]

@@ -209,24 +209,7 @@ fn token(request: &Request<'_>, call: &Call<'_>) -> Result<Answer, Refusal> {
     crate::kinds::token::default(&mut answer);
     // What is filled in below is nobody's.
     let mut answer = owned_request(&answer, call);
-    let bound = crate::kinds::token::prepare(&mut answer, &account, cluster.as_ref())?;
-    let audiences = answer["spec"]["audiences"].as_array().into_iter().flatten().filter_map(Value::as_str);
-    let mut audiences: Vec<String> = audiences.map(str::to_owned).collect();
-    if audiences.is_empty() {
-        audiences = tokens::AUDIENCES.map(str::to_owned).to_vec();
-        answer["spec"]["audiences"] = json!(audiences);
-    }
-    let seconds = answer["spec"]["expirationSeconds"].as_i64().unwrap_or(3600);
-    let now = cluster.clock();
-    let uid = account["metadata"]["uid"].as_str().unwrap_or_default();
-    let bound = bound.as_ref().map(|b| (b.kind.as_str(), b.name.as_str(), b.uid.as_str()));
-    let key = &cluster.authority.tokens;
-    let token = tokens::sign(key, &target.namespace, (&target.name, uid), bound, &audiences, now.as_second(), seconds);
-    let end = now.checked_add(jiff::SignedDuration::from_secs(seconds)).unwrap_or(now);
-    answer["status"] = json!({
-        "token": token.ok_or_else(|| Refusal::internal("the token could not be signed"))?,
-        "expirationTimestamp": crate::cluster::time(end),
-    });
+    tokens::issue(cluster, &account, &mut answer)?;
     answer["metadata"]["name"] = target.name.clone().into();
     answer["metadata"]["namespace"] = target.namespace.clone().into();
     answer["metadata"]["creationTimestamp"] = cluster.now().into();

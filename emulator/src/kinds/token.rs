@@ -17,6 +17,8 @@ pub(crate) struct Bound {
     pub(crate) kind: String,
     pub(crate) name: String,
     pub(crate) uid: String,
+    /// Of a pod: its node's name and uid, "" when there is no such node.
+    pub(crate) node: Option<(String, String)>,
 }
 
 fn invalid(name: &str, path: &Path, value: &str, detail: &str) -> Refusal {
@@ -90,5 +92,9 @@ fn bind(reference: &Value, account: &str, namespace: &str, objects: &dyn Objects
         );
         return Err(Refusal::conflict(group, kind, name, &why));
     }
-    Ok(Bound { kind: kind.to_owned(), name: name.to_owned(), uid: uid.to_owned() })
+    let node = Some(text(&object["spec"]["nodeName"])).filter(|node| kind == "Pod" && !node.is_empty()).map(|node| {
+        let object = objects.get("", "nodes", "", node);
+        (node.to_owned(), object.map(|object| text(&object["metadata"]["uid"]).to_owned()).unwrap_or_default())
+    });
+    Ok(Bound { kind: kind.to_owned(), name: name.to_owned(), uid: uid.to_owned(), node })
 }
