@@ -3,6 +3,7 @@
 pub(crate) mod command;
 pub(crate) mod images;
 pub(crate) mod kubelet;
+#[allow(dead_code)] // Until the kubelet calls it.
 pub(crate) mod setup;
 
 use std::collections::BTreeMap;
