@@ -467,17 +467,6 @@ impl Files {
         Ok(metadata(&found, tree.disk.owner(&place.real)))
     }
 
-    /// A path without links; the last name need not be there.
-    ///
-    /// # Errors
-    /// As the kernel says it.
-    pub fn canonicalize(&self, path: impl AsRef<Path>) -> io::Result<PathBuf> {
-        match &self.tree {
-            Some(tree) => tree.walk(&self.user, path.as_ref(), true).map(|(at, _)| at),
-            None => fs::canonicalize(path),
-        }
-    }
-
     /// Whether a file may be executed, or a directory entered; root may execute what anybody may.
     #[must_use]
     pub fn may_execute(&self, path: impl AsRef<Path>) -> bool {
