@@ -7,11 +7,8 @@ use serde_json::{Value, json};
 
 use super::super::images::Images;
 use super::super::{Node, NodeSpec};
-use crate::access::authority::Authority;
-use crate::boot;
 use crate::cluster::Cluster;
-use crate::net::Network;
-use crate::store::{Key, Store};
+use crate::store::Key;
 
 pub(super) const NAMESPACE: &str = "default";
 pub(super) const UID: &str = "6a9a1d2e-0000-4000-8000-000000000001";
@@ -24,9 +21,7 @@ pub(super) struct World {
 
 impl World {
     pub(super) fn new() -> Self {
-        let network = Arc::new(Network::new("127.0.0.1:6443".parse().unwrap()));
-        let cluster = Cluster::new(Store::open(None).unwrap(), Authority::open(None).unwrap(), network.clone());
-        boot::boot(&cluster).unwrap();
+        let cluster = Cluster::new_in_memory();
         let disk = tempfile::tempdir().unwrap();
         let node = Node {
             spec: NodeSpec::new("n1"),
@@ -34,8 +29,8 @@ impl World {
             root: disk.path().to_owned(),
             disk: Arc::default(),
             images: Arc::new(Images::default()),
-            network,
-            cluster: Arc::new(cluster),
+            network: cluster.network.clone(),
+            cluster,
         };
         let world = Self { node, _disk: disk };
         if world.node.cluster.object("", "serviceaccounts", NAMESPACE, "default").is_none() {
