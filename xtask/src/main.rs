@@ -4,6 +4,7 @@
 
 mod boot;
 mod cluster;
+mod compare;
 mod figures;
 mod proto;
 mod record;
@@ -28,6 +29,8 @@ enum Task {
     Boot(boot::Arguments),
     /// Measure a cluster's API: an emulator's, or that of a kubeconfig.
     Figures(figures::Arguments),
+    /// Ask every check of the emulator and of a real K3s, with and without faults, and compare the verdicts.
+    Compare(compare::Arguments),
     /// Serve an emulator, for `figures`.
     #[command(hide = true)]
     Serve(figures::Serve),
@@ -44,6 +47,7 @@ async fn main() -> miette::Result<()> {
         Task::Proto(arguments) => proto::run(&arguments),
         Task::Boot(arguments) => boot::run(&arguments).await,
         Task::Figures(arguments) => figures::run(&arguments).await,
+        Task::Compare(arguments) => compare::run(&arguments).await,
         Task::Serve(arguments) => figures::serve(&arguments).await,
         Task::Record(arguments) => record::record(&arguments).await,
         Task::Replay(arguments) => record::replay(&arguments).await,
