@@ -68,8 +68,8 @@ fn of_node(node: &Node) -> String {
         format!(
             "127.0.0.1\tlocalhost\n\
              ::1\tlocalhost ip6-localhost ip6-loopback\n\
-             fe00::\tip6-localnet\n\
-             ff00::\tip6-mcastprefix\n\
+             fe00::0\tip6-localnet\n\
+             ff00::0\tip6-mcastprefix\n\
              ff02::1\tip6-allnodes\n\
              ff02::2\tip6-allrouters\n\
              {}\t{}\n",

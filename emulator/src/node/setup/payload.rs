@@ -12,13 +12,15 @@ use super::atomic::{Payload, Projection};
 use super::tokens::Tokens;
 use super::{aggregate, all_containers, fields, id, metadata, ownership, security};
 use crate::field::quote;
-use crate::kinds::view::{entries, flag, list, text};
+use crate::kinds::view::{entries, flag, list, object, text};
 
 /// What payloads are made for.
 pub(super) struct Maker<'a> {
     pub(super) node: &'a Node,
     pub(super) pod: &'a Value,
     pub(super) tokens: &'a Tokens,
+    /// When the kubelet took the pod over.
+    pub(super) seen: &'a str,
 }
 
 /// The entries of an object: its keys and their content.
@@ -50,9 +52,10 @@ impl Maker<'_> {
     /// A volume's or a projection's `downwardAPI`.
     pub(super) fn downward(&self, source: &Value, mode: u32) -> Result<Payload, String> {
         let (mut payload, mut errors) = (Payload::new(), Vec::new());
+        let pod = self.as_taken_over();
         for item in list(&source["items"]) {
             let path: PathBuf = Path::new(text(&item["path"])).components().collect();
-            let data = self.told(item).unwrap_or_else(|error| {
+            let data = self.told(&pod, item).unwrap_or_else(|error| {
                 errors.push(error);
                 String::new()
             });
@@ -62,12 +65,22 @@ impl Maker<'_> {
         aggregate(errors).map(|()| payload)
     }
 
-    fn told(&self, item: &Value) -> Result<String, String> {
+    /// The pod as the kubelet has it: with annotations of its own.
+    fn as_taken_over(&self) -> Value {
+        let mut pod = self.pod.clone();
+        if let Some(annotations) = pod.get_mut("metadata").and_then(|metadata| object(metadata, "annotations")) {
+            annotations.insert("kubernetes.io/config.seen".to_owned(), self.seen.into());
+            annotations.insert("kubernetes.io/config.source".to_owned(), "api".into());
+        }
+        pod
+    }
+
+    fn told(&self, pod: &Value, item: &Value) -> Result<String, String> {
         let selector = &item["resourceFieldRef"];
         if selector.is_null() {
-            return fields::field(self.pod, text(&item["fieldRef"]["fieldPath"]));
+            return fields::field(pod, text(&item["fieldRef"]["fieldPath"]));
         }
-        let container = fields::container(self.pod, text(&selector["containerName"]))?;
+        let container = fields::container(pod, text(&selector["containerName"]))?;
         fields::resource(selector, container, &fields::allocatable(self.node))
     }
 

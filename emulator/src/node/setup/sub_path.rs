@@ -31,7 +31,7 @@ pub(super) fn prepare(
     let (files, wanted) = (node.files(), volume.path.join(sub_path));
     // What is wrong in detail tells of the node, and is not for who made the pod.
     let place = format!("volumeMount \"{}\" of container \"{}\"", text(&mount["name"]), text(&container["name"]));
-    if files.metadata(&wanted).is_err() {
+    if files.metadata(&wanted).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
         make(&files, &volume.path, sub_path).map_err(|_| format!("failed to create subPath directory for {place}"))?;
     }
     let found = inside(&files, &volume.path, &wanted).map_err(|_| format!("failed to prepare subPath for {place}"))?;

@@ -71,6 +71,8 @@ pub(crate) struct Volume {
 pub(crate) struct PodVolumes {
     volumes: BTreeMap<String, Volume>,
     tokens: Tokens,
+    /// When the kubelet took the pod over, as it notes it in the pod's annotations.
+    seen: String,
     /// What is to be removed with the pod, as paths of the node.
     directories: Vec<PathBuf>,
 }
@@ -81,7 +83,8 @@ pub(crate) fn set_up(node: &Node, pod: &Value) -> Result<PodVolumes, SetupError>
     let wanted: Vec<_> = list(&pod["spec"]["volumes"]).iter().filter(|v| used.contains(text(&v["name"]))).collect();
     let mut claims = claims(node, pod, &wanted)?;
     let directories = vec![pod_directory(pod), sandbox_directory(pod), cgroup::of_pod(pod)];
-    let mut volumes = PodVolumes { volumes: BTreeMap::new(), tokens: Tokens::default(), directories };
+    let mut volumes =
+        PodVolumes { volumes: BTreeMap::new(), tokens: Tokens::default(), seen: node.cluster.clock().to_string(), directories };
     for name in ["", "volumes", "plugins"] {
         let path = pod_directory(pod).join(name);
         make_directory(&node.files(), &path, 0o750).map_err(|error| SetupError {
@@ -114,7 +117,7 @@ fn used(pod: &Value) -> BTreeSet<&str> {
 
 /// What stands behind volumes with a claim. The kubelet looks at all before it sets any of them up.
 fn claims(node: &Node, pod: &Value, wanted: &[&Value]) -> Result<BTreeMap<String, Claimed>, SetupError> {
-    let (mut found, mut errors, mut failed) = (BTreeMap::new(), Vec::new(), Vec::new());
+    let (mut found, mut errors, mut failed) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
     for volume in wanted {
         let name = text(&volume["name"]);
         match claimed(node, pod, volume) {
@@ -123,13 +126,15 @@ fn claims(node: &Node, pod: &Value, wanted: &[&Value]) -> Result<BTreeMap<String
                 found.insert(name.to_owned(), claimed);
             }
             Err(error) => {
-                failed.push(name);
-                errors.push(error);
+                failed.insert(name);
+                errors.insert(error);
             }
         }
     }
     let Some(first) = failed.first() else { return Ok(found) };
-    let (names, errors) = (failed.join(" "), errors.join("; "));
+    let list = |all: Vec<&str>, between: &str| all.join(between);
+    let names = list(failed.iter().copied().collect(), " ");
+    let errors = list(errors.iter().map(String::as_str).collect(), "; ");
     let message = format!(
         "Unable to attach or mount volumes: unmounted volumes=[{names}], unattached volumes=[], failed to process \
          volumes=[{names}]: {errors}"
@@ -239,7 +244,7 @@ impl PodVolumes {
     fn write(&self, node: &Node, pod: &Value, volume: &Value) -> Result<(PathBuf, bool), String> {
         let (kind, source) = source(volume);
         let mode = id(&source["defaultMode"]).ok_or("no defaultMode used, not even the default value for it")?;
-        let maker = Maker { node, pod, tokens: &self.tokens };
+        let maker = Maker { node, pod, tokens: &self.tokens, seen: &self.seen };
         // All but ConfigMaps are kept in memory, in file systems whose roots have mode 1777.
         let (plugin, root_mode, payload): (_, _, Payload) = match kind {
             "configMap" => ("configmap", 0o777, maker.config_map(source, mode)?),

@@ -126,7 +126,7 @@ fn what_is_read_only_is_not_written() {
 #[case(json!({"subPath": "up/etc"}), "failed to prepare subPath for volumeMount \"v\" of container \"c\"")]
 #[case(json!({"subPath": "out/new"}), "failed to create subPath directory for volumeMount \"v\" of container \"c\"")]
 #[case(json!({"subPath": "dangling"}), "failed to create subPath directory for volumeMount \"v\" of container \"c\"")]
-#[case(json!({"subPath": "file/x"}), "failed to create subPath directory for volumeMount \"v\" of container \"c\"")]
+#[case(json!({"subPath": "file/x"}), "failed to prepare subPath for volumeMount \"v\" of container \"c\"")]
 #[case(json!({"name": "w"}), "cannot find volume \"w\" to mount into container \"c\"")]
 fn nobody_leaves_a_volume(#[case] mount: Value, #[case] expected: &str) {
     let world = World::new();

@@ -1,4 +1,4 @@
-//! Volumes on a node's disk, each kind.
+//! Volumes on a node's disk, each kind. What is expected was seen on a real K3s v1.34.1, but for what is not emulated.
 
 use rstest::rstest;
 use serde_json::json;
@@ -103,6 +103,7 @@ fn the_downward_api() {
         {"path": "labels", "fieldRef": {"fieldPath": "metadata.labels"}},
         {"path": "d/note", "fieldRef": {"fieldPath": "metadata.annotations['note']"}, "mode": 0o600},
         {"path": "cpu", "resourceFieldRef": {"containerName": "c", "resource": "limits.cpu", "divisor": "1m"}},
+        {"path": "annotations", "fieldRef": {"fieldPath": "metadata.annotations"}},
         {"path": "memory", "resourceFieldRef": {"containerName": "c", "resource": "limits.memory", "divisor": "1Gi"}},
     ]);
     let mut pod = world.pod_with(json!({"downwardAPI": {"items": items}}), json!({}));
@@ -113,6 +114,11 @@ fn the_downward_api() {
     // What has no limit is told the node's amount.
     assert_eq!(read(), ["app=\"a\"", "n", "250", "32"]);
     assert_eq!(world.seen(&at.join("..data/d/note")).0, "600");
+    // The kubelet has its own.
+    let annotations = world.read(&at.join("annotations"));
+    let lines: Vec<_> = annotations.lines().collect();
+    assert!(lines[0].starts_with("kubernetes.io/config.seen=\"2") && lines[0].ends_with("Z\""), "{annotations}");
+    assert_eq!(lines[1..], ["kubernetes.io/config.source=\"api\"", "note=\"n\""]);
     assert_eq!(volumes.refresh(&world.node, &pod), Ok(false));
     pod["metadata"]["labels"]["tier"] = "b".into();
     assert_eq!(volumes.refresh(&world.node, &pod), Ok(true));
@@ -269,7 +275,7 @@ fn missing_claims_are_told_together() {
         )
     };
     let expected = format!(
-        "Unable to attach or mount volumes: unmounted volumes=[v e], unattached volumes=[], failed to process volumes=[v e]: {}; {}",
+        "Unable to attach or mount volumes: unmounted volumes=[e v], unattached volumes=[], failed to process volumes=[e v]: {}; {}",
         missing("c"),
         missing("p-e")
     );
@@ -317,9 +323,11 @@ fn nothing_of_a_pod_stays() {
     let volumes = set_up(&world.node, &pod).unwrap();
     let closed = real(&world.node, &volumes.get("v").unwrap().path).join("closed");
     fs::create_dir_all(closed.join("deep")).unwrap();
-    fs::set_permissions(&closed, Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&closed, Permissions::from_mode(0o000)).unwrap();
     volumes.tear_down(&world.node).unwrap();
     assert!(world.node.files().read_dir("/var/lib/kubelet/pods").unwrap().is_empty());
     assert_eq!(world.node.disk.owner(closed.parent().unwrap()), (0, 0));
     volumes.tear_down(&world.node).unwrap();
 }
+
+mod recorded;
