@@ -2,8 +2,9 @@
 //! into shares and quotas (`kuberuntime_container_linux.go`), runc writes them (`opencontainers/cgroups/fs2`), and the kernel shows
 //! them its own way.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -39,7 +40,7 @@ pub(crate) fn directory(node: &Node, pod: &Value, container: &Value) -> PathBuf 
 /// Writes the files of a new container.
 pub(super) fn prepare(node: &Node, pod: &Value, container: &Value) -> io::Result<PathBuf> {
     let directory = directory(node, pod, container);
-    fs::create_dir_all(&directory)?;
+    node.files().create_dir_all(of_pod(pod).join(text(&container["name"])))?;
     let resources = &container["resources"];
     let millicores = |list: &str| u64::try_from(Quantity::of(&resources[list]["cpu"]).milli_value()).unwrap_or(0);
     let limit = millicores("limits");
@@ -91,6 +92,8 @@ pub(crate) fn follow(directory: &Path, memory: &Arc<Memory>, cpu: &Arc<Cpu>) {
 fn put(directory: &Path, name: &str, content: &str) -> io::Result<()> {
     let next = directory.join(format!(".{name}.{}", uuid::Uuid::new_v4().simple()));
     fs::write(&next, format!("{content}\n"))?;
+    // Any user may read it, whatever this process's mask.
+    fs::set_permissions(&next, Permissions::from_mode(0o644))?;
     fs::rename(next, directory.join(name))
 }
 
