@@ -12,6 +12,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::User;
 
@@ -314,6 +315,11 @@ impl Files {
     #[must_use]
     pub fn user(&self) -> &User {
         &self.user
+    }
+
+    /// What is mounted, the root first; nothing, for this machine's own.
+    pub fn mounts(&self) -> impl Iterator<Item = &Mount> {
+        self.tree.iter().flat_map(|tree| tree.mounts.iter().rev())
     }
 
     /// Whether these are this machine's own.
@@ -704,6 +710,27 @@ impl Files {
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, "Operation not permitted"));
         }
         fs::set_permissions(self.writable(tree, &at, place)?, fs::Permissions::from_mode(mode))
+    }
+
+    /// Says when a file or directory was changed: seconds since 1970; none: now.
+    ///
+    /// # Errors
+    /// As the kernel says it: only its owner, root and who may write to it may.
+    pub fn set_modified(&self, path: impl AsRef<Path>, seconds: Option<i64>) -> io::Result<()> {
+        let time = match seconds {
+            None => SystemTime::now(),
+            Some(seconds) => {
+                let distance = Duration::from_secs(seconds.unsigned_abs());
+                if seconds < 0 { UNIX_EPOCH - distance } else { UNIX_EPOCH + distance }
+            }
+        };
+        let Some(tree) = &self.tree else { return fs::File::open(path)?.set_modified(time) };
+        let (at, place) = tree.walk(&self.user, path.as_ref(), true)?;
+        place.found.as_ref().ok_or(io::ErrorKind::NotFound)?;
+        if tree.disk.owner(&place.real).0 != self.user.uid && !tree.may(&self.user, &place, WRITE) {
+            return Err(denied());
+        }
+        fs::File::open(self.writable(tree, &at, place)?)?.set_modified(time)
     }
 
     /// Gives a file or directory to a user and a group.

@@ -96,6 +96,20 @@ impl Processes {
         true
     }
 
+    /// What a process is called by from now on (`execve`).
+    pub fn rename(&self, pid: u32, args: &[String]) {
+        if let Some(running) = self.table().running.get_mut(&pid) {
+            running.args = args.to_vec();
+        }
+    }
+
+    /// The task that a process runs in, which ends with the container.
+    pub fn set_task(&self, pid: u32, task: AbortHandle) {
+        if let Some(running) = self.table().running.get_mut(&pid) {
+            running.task = Some(task);
+        }
+    }
+
     fn leave(&self, pid: u32) {
         let mut table = self.table();
         table.running.remove(&pid);
@@ -116,20 +130,6 @@ impl Entry {
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.pid
-    }
-
-    /// What it is called by from now on (`execve`).
-    pub fn set_args(&self, args: &[String]) {
-        if let Some(running) = self.processes.table().running.get_mut(&self.pid) {
-            running.args = args.to_vec();
-        }
-    }
-
-    /// The task that it runs in, which ends with the container.
-    pub fn set_task(&self, task: AbortHandle) {
-        if let Some(running) = self.processes.table().running.get_mut(&self.pid) {
-            running.task = Some(task);
-        }
     }
 
     /// Runs the process to its end, or until a signal ends it that it does not catch (`man 7 signal`). Returns the exit code, as a

@@ -1,0 +1,162 @@
+//! Open files, as several processes share them.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use k3s_arc_container::{Input, Output};
+use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
+use tokio::sync::{Mutex, OwnedMutexGuard};
+
+/// What is read at a time.
+pub(crate) const CHUNK: usize = 16 * 1024;
+
+enum Reader {
+    /// With what was read of it beyond a line.
+    Stream(Input, Vec<u8>),
+    File(Arc<File>),
+}
+
+/// Something to be read from. Clones read on where the others stopped.
+#[derive(Clone)]
+pub(crate) struct Source {
+    reader: Arc<Mutex<Reader>>,
+    terminal: bool,
+}
+
+impl Source {
+    pub(crate) fn stream(input: Input) -> Self {
+        let terminal = input.is_terminal();
+        Self { reader: Arc::new(Mutex::new(Reader::Stream(input, Vec::new()))), terminal }
+    }
+
+    pub(crate) fn file(file: Arc<File>) -> Self {
+        Self { reader: Arc::new(Mutex::new(Reader::File(file))), terminal: false }
+    }
+
+    pub(crate) fn text(text: impl Into<Vec<u8>>) -> Self {
+        Self::stream(Input::new(io::Cursor::new(text.into())))
+    }
+
+    pub(crate) fn is_terminal(&self) -> bool {
+        self.terminal
+    }
+
+    /// For a process to read from.
+    pub(crate) fn input(&self) -> Input {
+        let input = Input::new(Shared { reader: self.reader.clone(), lock: None, held: None });
+        if self.terminal { input.terminal() } else { input }
+    }
+
+    /// Up to and with the next `end`; less at the end of it all.
+    pub(crate) async fn read_until(&self, end: u8) -> io::Result<Vec<u8>> {
+        let mut line = Vec::new();
+        match &mut *self.reader.lock().await {
+            Reader::Stream(input, ahead) => loop {
+                if let Some(at) = ahead.iter().position(|byte| *byte == end) {
+                    line.extend(ahead.drain(..=at));
+                    return Ok(line);
+                }
+                line.append(ahead);
+                let mut buffer = [0; 1024];
+                let read = input.read(&mut buffer).await?;
+                if read == 0 {
+                    return Ok(line);
+                }
+                ahead.extend_from_slice(&buffer[..read]);
+            },
+            Reader::File(file) => {
+                let mut file = &**file;
+                let mut buffer = [0; 1024];
+                loop {
+                    let read = file.read(&mut buffer)?;
+                    let Some(at) = buffer[..read].iter().position(|byte| *byte == end) else {
+                        line.extend_from_slice(&buffer[..read]);
+                        if read == 0 {
+                            return Ok(line);
+                        }
+                        continue;
+                    };
+                    line.extend_from_slice(&buffer[..=at]);
+                    // Others who have the file open read on after this line.
+                    let beyond = i64::try_from(read - at - 1).unwrap_or(0);
+                    file.seek(SeekFrom::Current(-beyond))?;
+                    return Ok(line);
+                }
+            }
+        }
+    }
+}
+
+/// A process's own view of a [`Source`].
+struct Shared {
+    reader: Arc<Mutex<Reader>>,
+    lock: Option<BoxFuture<'static, OwnedMutexGuard<Reader>>>,
+    held: Option<OwnedMutexGuard<Reader>>,
+}
+
+impl AsyncRead for Shared {
+    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let mut reader = match self.held.take() {
+            Some(reader) => reader,
+            None => {
+                let reader = self.reader.clone();
+                let lock = self.lock.get_or_insert_with(|| reader.lock_owned().boxed());
+                let reader = ready!(lock.poll_unpin(context));
+                self.lock = None;
+                reader
+            }
+        };
+        match &mut *reader {
+            Reader::Stream(input, ahead) if ahead.is_empty() => {
+                let polled = Pin::new(input).poll_read(context, buffer);
+                if polled.is_pending() {
+                    self.held = Some(reader);
+                }
+                polled
+            }
+            Reader::Stream(_, ahead) => {
+                let now = ahead.len().min(buffer.remaining());
+                buffer.put_slice(&ahead[..now]);
+                ahead.drain(..now);
+                Poll::Ready(Ok(()))
+            }
+            Reader::File(file) => Poll::Ready(read_now(file, buffer)),
+        }
+    }
+}
+
+fn read_now(mut file: &File, buffer: &mut ReadBuf<'_>) -> io::Result<()> {
+    let read = file.read(buffer.initialize_unfilled())?;
+    buffer.advance(read);
+    Ok(())
+}
+
+/// A file as what a process prints to.
+pub(crate) fn file_output(file: Arc<File>) -> Output {
+    Output::new(move |bytes| (&*file).write_all(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn who_shares_an_input_reads_on_where_the_other_stopped() {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(b"one\ntwo\nthree\n").unwrap();
+        file.rewind().unwrap();
+        for source in [Source::text("one\ntwo\nthree\n"), Source::file(Arc::new(file))] {
+            assert_eq!(source.read_until(b'\n').await.unwrap(), b"one\n");
+            let mut next = [0; 4];
+            source.input().read_exact(&mut next).await.unwrap();
+            assert_eq!(&next, b"two\n");
+            assert_eq!(source.clone().read_until(b'\0').await.unwrap(), b"three\n");
+            assert_eq!(source.read_until(b'\n').await.unwrap(), b"");
+        }
+    }
+}
