@@ -232,6 +232,12 @@ mod tests {
         assert!(error.contains(says), "{error}");
     }
 
+    #[test]
+    fn it_is_a_program_of_an_image() {
+        let image = k3s_arc_container::Image::new().program("/k3s-arc-standin", run);
+        assert_eq!(image.programs.paths().collect::<Vec<_>>(), ["/k3s-arc-standin"]);
+    }
+
     #[tokio::test]
     async fn bad_usage_is_complained_about_and_help_is_printed() {
         let (bad, printed) = process(&["dance"]);

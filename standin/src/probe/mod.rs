@@ -14,7 +14,7 @@ pub mod stay;
 
 use std::io::Write as _;
 
-use k3s_arc_container::Process;
+use k3s_arc_container::{Container, Process, Signals};
 use serde::{Deserialize, Serialize};
 
 /// What a probe is asked.
@@ -51,7 +51,7 @@ pub enum Report<A> {
 ///
 /// The exit code is 0 with an answer, 1 with an error.
 pub async fn run(request: &str, mut process: Process) -> u8 {
-    let report = match answer(request, &process).await {
+    let report = match answer(request, &process.container, process.signals.clone()).await {
         Ok(answer) => Report::Answer(answer),
         Err(error) => Report::Error(error),
     };
@@ -61,9 +61,8 @@ pub async fn run(request: &str, mut process: Process) -> u8 {
     u8::from(matches!(report, Report::Error(_)))
 }
 
-async fn answer(request: &str, process: &Process) -> Result<serde_json::Value, String> {
+async fn answer(request: &str, container: &Container, signals: Signals) -> Result<serde_json::Value, String> {
     let request = serde_json::from_str(request).map_err(|error| format!("the request is not one: {error}"))?;
-    let container = &*process.container;
     match request {
         Request::Cgroup(request) => json(cgroup::answer(request, container).await?),
         Request::Dns(request) => json(dns::answer(request, container).await?),
@@ -71,7 +70,7 @@ async fn answer(request: &str, process: &Process) -> Result<serde_json::Value, S
         Request::Http(request) => json(http::answer(request, container).await?),
         Request::Load(request) => json(load::answer(request, container).await?),
         Request::Served(request) => json(served::answer(request, container).await?),
-        Request::Stay => json(stay::answer(process.signals.clone()).await?),
+        Request::Stay => json(stay::answer(signals).await?),
     }
 }
 

@@ -16,7 +16,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures::{FutureExt, StreamExt, future::BoxFuture, stream};
+use futures::{
+    FutureExt,
+    future::{BoxFuture, join_all},
+};
 use k3s_arc_container::Container;
 use kube::{Api, Client};
 
@@ -75,8 +78,8 @@ pub(super) async fn run(target: &Target, suites: &[String], repeat: u32, results
         if repeat > 1 {
             log.info(format_args!("round {round} of {repeat}"));
         }
-        let running = stream::iter(suites.iter().map(|name| run_one(name, target))).buffered(suites.len().max(1));
-        for suite in running.collect::<Vec<_>>().await {
+        let running: Vec<_> = suites.iter().map(|name| run_one(name, target)).collect();
+        for suite in join_all(running).await {
             tell(&suite, log);
             ended.push(suite);
         }
