@@ -40,7 +40,7 @@ fn main() -> ExitCode {
     };
     let code = match arguments.command {
         Command::Validate(what) => runtime.block_on(validate::run(config, &what)),
-        Command::Up(what) => runtime.block_on(up::run(&config, &what)),
+        Command::Up(what) => runtime.block_on(up::run(config, &what)),
         Command::List => list(&config),
         Command::Down { runs, all } => runtime.block_on(down(&config, &runs, all)),
     };

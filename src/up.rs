@@ -11,23 +11,35 @@ use k3s_arc_harness::{
 use miette::Report;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::{ENVIRONMENT, Failed, PASSED, USAGE, arguments::Up, progress};
+use crate::{
+    ENVIRONMENT, Failed, PASSED, USAGE,
+    arguments::Up,
+    progress::{self, Progress},
+    validate::chosen,
+};
 
-pub(crate) async fn run(config: &Config, what: &Up) -> Result<u8, Failed> {
+/// What is printed once it serves.
+const LINES: usize = 3;
+
+pub(crate) async fn run(config: Config, what: &Up) -> Result<u8, Failed> {
+    let shown = Progress::start();
+    let (config, _) = chosen(config).await;
+    drop(shown);
     if config.provider != ProviderChoice::Emulator {
         let error = miette::miette!(help = "add `--provider emulator`", "`up` serves the emulator only, so far");
         return Err((error, USAGE));
     }
-    if what.detach { detach() } else { serve(config, what).await }
+    if what.detach { detach() } else { serve(&config, what).await }
 }
 
 async fn serve(config: &Config, what: &Up) -> Result<u8, Failed> {
     let serving =
         Serving::start(config, what.port, what.kubeconfig.clone()).await.map_err(|error| (Report::new(error), ENVIRONMENT))?;
     progress::print(&format!(
-        "emulated K3s at {}, run {}\nexport KUBECONFIG={}",
+        "emulated K3s at {}, run {}\nthe stand-in's image on it: {}\nexport KUBECONFIG={}",
         serving.url(),
         serving.id(),
+        serving.standin_image(),
         serving.kubeconfig().display()
     ));
     let ended = ended().await;
@@ -57,9 +69,9 @@ fn detach() -> Result<u8, Failed> {
     let mut child = command.spawn().map_err(|error| failed("starting in the background", error))?;
     let mut lines = Vec::new();
     if let Some(output) = child.stdout.take() {
-        lines.extend(BufReader::new(output).lines().map_while(Result::ok).take(2));
+        lines.extend(BufReader::new(output).lines().map_while(Result::ok).take(LINES));
     }
-    if lines.len() == 2 {
+    if lines.len() == LINES {
         progress::print(&lines.join("\n"));
         return Ok(PASSED);
     }

@@ -5,6 +5,7 @@ use std::time::Instant;
 use futures::{StreamExt, stream};
 use k3s_arc_harness::{
     check::{self, Access, Check},
+    cluster::{Choice, choose},
     config::Config,
     fixture::{self, Fixture, FixtureError},
     launcher::{LaunchError, LaunchOptions},
@@ -54,6 +55,7 @@ fn selected(texts: &[String]) -> Result<Vec<&'static Check>, Failed> {
 
 async fn validate(config: Config, checks: Vec<&'static Check>) -> Result<Report, FixtureError> {
     let started = Instant::now();
+    let (config, choice) = chosen(config).await;
     let (alone, shared): (Vec<_>, Vec<_>) = checks.into_iter().partition(|check| check.access == Access::Alone);
 
     let on_arc = shared.iter().chain(&alone).any(|check| check.on_arc);
@@ -73,7 +75,24 @@ async fn validate(config: Config, checks: Vec<&'static Check>) -> Result<Report,
             lines.push(ask(&fixture, check).await);
         }
     }
-    Ok(Report { k3s: cluster.version().to_owned(), provider: cluster.provider(), launcher, lines, took: started.elapsed() })
+    Ok(Report {
+        k3s: cluster.version().to_owned(),
+        provider: cluster.provider(),
+        emulated: cluster.is_emulated(),
+        choice,
+        launcher,
+        lines,
+        took: started.elapsed(),
+    })
+}
+
+/// The configuration with a provider that is chosen for good, and why it is that one where nobody said.
+pub(crate) async fn chosen(config: Config) -> (Config, Option<String>) {
+    let Choice { provider, why } = choose(&config).await;
+    if let Some(why) = &why {
+        tracing::info!(target: "k3s_arc::provider", "{why}");
+    }
+    (Config { provider, ..config }, why)
 }
 
 async fn ask(fixture: &Fixture, check: &'static Check) -> Line {

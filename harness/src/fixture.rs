@@ -10,8 +10,11 @@ use kube::Api;
 
 use crate::{
     check::{Access, Check, Context, Evidence, Failure},
-    cluster::{ClusterSpec, Lease, LeaseError, Provider, Run, RunError, archives_in, docker::Docker, exclusive, write_private},
-    config::{Config, ConfigError, ProviderChoice},
+    cluster::{
+        ClusterSpec, Emulator, EmulatorError, K3sImage, Lease, LeaseError, Provider, Run, RunError, archives_in, choose,
+        docker::Docker, end_all, exclusive, write_private,
+    },
+    config::{Config, ConfigError, LauncherImage, ProviderChoice},
     diagnosis,
     image::{Standin, StandinError},
     launcher::{Launch, LaunchError, LaunchOptions, Outcome, OverlayError},
@@ -21,8 +24,10 @@ use crate::{
 /// What a case of the suite runs on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Target {
-    /// A real K3s, made by the provider that the configuration chooses.
+    /// A real K3s, made by the provider that the configuration names; Docker, where it names none.
     K3s,
+    /// The emulator, in the test's own process.
+    Emulator,
 }
 
 /// Why a check was not passed: it failed, or there was nothing to ask it of.
@@ -45,13 +50,14 @@ pub enum FixtureError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Standin(#[from] StandinError),
-    /// Checks ask pods, which nothing runs yet in the emulator.
-    #[error("the emulator answers as K3s's API does, and runs no pods: the checks cannot be asked of it")]
-    #[diagnostic(
-        code(k3s_arc::config),
-        help("use `--provider docker`; `k3s-arc up --provider emulator` serves the emulated API")
-    )]
-    NoPods,
+    /// A case that is about K3s itself.
+    #[error("this case is about a real K3s, and K3S_ARC_PROVIDER asks for the emulator")]
+    #[diagnostic(code(k3s_arc::config), help("unset K3S_ARC_PROVIDER; every such case has a twin that runs on the emulator"))]
+    NotEmulated,
+    /// The emulator cannot do what the configuration asks for.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Emulator(#[from] EmulatorError),
     /// The run has no directory or no reaper.
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -112,7 +118,7 @@ impl FixtureError {
     /// Whether what the user gave is the cause: a configuration, a launcher tree, a `.test.env`.
     pub fn is_input(&self) -> bool {
         match self {
-            Self::Config(_) | Self::ImagesDir { .. } | Self::NoPods => true,
+            Self::Config(_) | Self::ImagesDir { .. } | Self::NotEmulated | Self::Emulator(_) => true,
             Self::Launch(LaunchError::Overlay(error)) => !matches!(error, OverlayError::NoRenderer { .. }),
             _ => false,
         }
@@ -129,14 +135,43 @@ impl Target {
     /// # Errors
     /// [`FixtureError`].
     pub async fn ask(self, check: &Check) -> Verdict {
-        match self {
-            Self::K3s => {
-                let fixture = Fixture::new(Config::from_env()?, check.access).await?;
-                let evidence = fixture.ask(check).await?;
-                tracing::info!("{}: {}\n{evidence}", check.id(), check.question);
-                Ok(())
-            }
+        let fixture = Fixture::new(self.config()?, check.access).await?;
+        let evidence = fixture.ask(check).await?;
+        tracing::info!("{}: {}\n{evidence}", check.id(), check.question);
+        Ok(())
+    }
+
+    /// The environment's configuration, as far as it is about this target.
+    ///
+    /// # Errors
+    /// [`FixtureError::Config`], or [`FixtureError::NotEmulated`] for a real K3s where the emulator is asked for.
+    pub fn config(self) -> Result<Config, FixtureError> {
+        let config = Config::from_env()?;
+        match (self, config.provider) {
+            (Self::K3s, ProviderChoice::Emulator) => Err(FixtureError::NotEmulated),
+            (Self::K3s, _) => Ok(Config { provider: ProviderChoice::Docker, ..config }),
+            // Which K3s, and what else its nodes are to have, is about the cases on a real one.
+            (Self::Emulator, _) => Ok(Config {
+                provider: ProviderChoice::Emulator,
+                k3s: K3sImage::default(),
+                images_dir: None,
+                launcher_image: LauncherImage::Standin,
+                ..config
+            }),
         }
+    }
+}
+
+/// Who makes the cluster.
+async fn provider(config: &Config) -> Result<Arc<dyn Provider>, FixtureError> {
+    let standin = config.standin_image.as_deref();
+    match choose(config).await.provider {
+        ProviderChoice::Auto | ProviderChoice::Docker => Ok(Arc::new(Docker::new(Standin::new(standin)?, config.boot_timeout))),
+        ProviderChoice::Emulator if config.launcher_image == LauncherImage::Tree => {
+            let what = "the launcher that the tree names: its pods run no programs but those that are compiled in".to_owned();
+            Err(EmulatorError::Impossible { what }.into())
+        }
+        ProviderChoice::Emulator => Ok(Arc::new(Emulator::new(Standin::emulated_reference(standin), config.boot_timeout))),
     }
 }
 
@@ -166,11 +201,11 @@ impl Fixture {
     /// # Errors
     /// [`FixtureError`].
     pub async fn with_spec(config: Config, mut spec: ClusterSpec, access: Access) -> Result<Self, FixtureError> {
-        let standin = Standin::new(config.standin_image.as_deref())?;
         if let Some(path) = &config.images_dir {
             let archives = archives_in(path).map_err(|source| FixtureError::ImagesDir { path: path.clone(), source })?;
             spec = archives.into_iter().fold(spec, ClusterSpec::image_archive);
         }
+        let provider = provider(&config).await?;
         let run = match RUN.get() {
             Some(run) => run,
             None => {
@@ -178,10 +213,6 @@ impl Fixture {
                 RUN.get_or_init(|| joined)
             }
         };
-        if config.provider == ProviderChoice::Emulator {
-            return Err(FixtureError::NoPods);
-        }
-        let provider: Arc<dyn Provider> = Arc::new(Docker::new(standin, config.boot_timeout));
         let lease = Lease::take(run, &*provider, &spec, access).await?;
         Ok(Self { run, lease, config })
     }
@@ -275,8 +306,10 @@ impl Fixture {
     }
 }
 
-/// Removes what this process's run made, if the run is this process's alone; at the orderly end of a program.
+/// Ends the clusters that live in this process, and removes what its run made, if the run is this process's alone; at the orderly
+/// end of a program.
 pub async fn finish() {
+    end_all().await;
     if let Some(run) = RUN.get().filter(|run| run.is_of_this_process()) {
         run.finish().await;
     }

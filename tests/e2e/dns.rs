@@ -7,6 +7,7 @@ use k3s_arc_harness::{
 use rstest::rstest;
 
 #[rstest]
+#[case::emulator(Target::Emulator)]
 #[case::k3s(Target::K3s)]
 #[k3s_arc_harness::test]
 async fn a_pod_gets_the_resolv_conf_of_the_cluster(#[case] target: Target) -> Verdict {
@@ -14,6 +15,7 @@ async fn a_pod_gets_the_resolv_conf_of_the_cluster(#[case] target: Target) -> Ve
 }
 
 #[rstest]
+#[case::emulator(Target::Emulator)]
 #[case::k3s(Target::K3s)]
 #[k3s_arc_harness::test]
 async fn services_resolve_in_every_form_of_the_search_path(#[case] target: Target) -> Verdict {
@@ -21,6 +23,7 @@ async fn services_resolve_in_every_form_of_the_search_path(#[case] target: Targe
 }
 
 #[rstest]
+#[case::emulator(Target::Emulator)]
 #[case::k3s(Target::K3s)]
 #[k3s_arc_harness::test]
 async fn a_service_name_stands_for_its_cluster_ip(#[case] target: Target) -> Verdict {
@@ -28,6 +31,7 @@ async fn a_service_name_stands_for_its_cluster_ip(#[case] target: Target) -> Ver
 }
 
 #[rstest]
+#[case::emulator(Target::Emulator)]
 #[case::k3s(Target::K3s)]
 #[k3s_arc_harness::test]
 async fn a_headless_service_stands_for_its_ready_pods(#[case] target: Target) -> Verdict {
@@ -35,6 +39,7 @@ async fn a_headless_service_stands_for_its_ready_pods(#[case] target: Target) ->
 }
 
 #[rstest]
+#[case::emulator(Target::Emulator)]
 #[case::k3s(Target::K3s)]
 #[k3s_arc_harness::test]
 async fn stateful_pods_have_names_that_follow_them(#[case] target: Target) -> Verdict {
@@ -42,6 +47,7 @@ async fn stateful_pods_have_names_that_follow_them(#[case] target: Target) -> Ve
 }
 
 #[rstest]
+#[case::emulator(Target::Emulator)]
 #[case::k3s(Target::K3s)]
 #[k3s_arc_harness::test]
 async fn named_ports_have_service_records(#[case] target: Target) -> Verdict {
@@ -49,6 +55,7 @@ async fn named_ports_have_service_records(#[case] target: Target) -> Verdict {
 }
 
 #[rstest]
+#[case::emulator(Target::Emulator)]
 #[case::k3s(Target::K3s)]
 #[k3s_arc_harness::test]
 async fn cluster_ips_resolve_in_reverse(#[case] target: Target) -> Verdict {
@@ -56,6 +63,7 @@ async fn cluster_ips_resolve_in_reverse(#[case] target: Target) -> Verdict {
 }
 
 #[rstest]
+#[case::emulator(Target::Emulator)]
 #[case::k3s(Target::K3s)]
 #[k3s_arc_harness::test]
 async fn an_external_name_is_an_alias(#[case] target: Target) -> Verdict {
@@ -63,6 +71,7 @@ async fn an_external_name_is_an_alias(#[case] target: Target) -> Verdict {
 }
 
 #[rstest]
+#[case::emulator(Target::Emulator)]
 #[case::k3s(Target::K3s)]
 #[k3s_arc_harness::test]
 async fn missing_names_are_denied_by_the_zone(#[case] target: Target) -> Verdict {
@@ -70,6 +79,7 @@ async fn missing_names_are_denied_by_the_zone(#[case] target: Target) -> Verdict
 }
 
 #[rstest]
+#[case::emulator(Target::Emulator)]
 #[case::k3s(Target::K3s)]
 #[k3s_arc_harness::test]
 async fn node_names_resolve(#[case] target: Target) -> Verdict {
@@ -77,6 +87,7 @@ async fn node_names_resolve(#[case] target: Target) -> Verdict {
 }
 
 #[rstest]
+#[case::emulator(Target::Emulator)]
 #[case::k3s(Target::K3s)]
 #[k3s_arc_harness::test]
 async fn udp_and_tcp_answer_alike(#[case] target: Target) -> Verdict {
@@ -84,6 +95,7 @@ async fn udp_and_tcp_answer_alike(#[case] target: Target) -> Verdict {
 }
 
 #[rstest]
+#[case::emulator(Target::Emulator)]
 #[case::k3s(Target::K3s)]
 #[k3s_arc_harness::test]
 async fn answers_are_right_after_coredns_was_deleted(#[case] target: Target) -> Verdict {

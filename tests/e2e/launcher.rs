@@ -7,6 +7,7 @@ use k3s_arc_harness::{
 use rstest::rstest;
 
 #[rstest]
+#[case::emulator(Target::Emulator)]
 #[case::k3s(Target::K3s)]
 #[k3s_arc_harness::test]
 async fn the_launcher_leaves_nothing(#[case] target: Target) -> Verdict {

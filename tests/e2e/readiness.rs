@@ -7,6 +7,7 @@ use k3s_arc_harness::{
 use rstest::rstest;
 
 #[rstest]
+#[case::emulator(Target::Emulator)]
 #[case::k3s(Target::K3s)]
 #[k3s_arc_harness::test]
 async fn every_part_of_the_api_is_ready(#[case] target: Target) -> Verdict {
@@ -14,6 +15,7 @@ async fn every_part_of_the_api_is_ready(#[case] target: Target) -> Verdict {
 }
 
 #[rstest]
+#[case::emulator(Target::Emulator)]
 #[case::k3s(Target::K3s)]
 #[k3s_arc_harness::test]
 async fn nodes_are_ready_and_of_one_version(#[case] target: Target) -> Verdict {
@@ -21,6 +23,7 @@ async fn nodes_are_ready_and_of_one_version(#[case] target: Target) -> Verdict {
 }
 
 #[rstest]
+#[case::emulator(Target::Emulator)]
 #[case::k3s(Target::K3s)]
 #[k3s_arc_harness::test]
 async fn packaged_components_are_available(#[case] target: Target) -> Verdict {
@@ -28,6 +31,7 @@ async fn packaged_components_are_available(#[case] target: Target) -> Verdict {
 }
 
 #[rstest]
+#[case::emulator(Target::Emulator)]
 #[case::k3s(Target::K3s)]
 #[k3s_arc_harness::test]
 async fn one_storage_class_is_the_default(#[case] target: Target) -> Verdict {
@@ -35,6 +39,7 @@ async fn one_storage_class_is_the_default(#[case] target: Target) -> Verdict {
 }
 
 #[rstest]
+#[case::emulator(Target::Emulator)]
 #[case::k3s(Target::K3s)]
 #[k3s_arc_harness::test]
 async fn the_launcher_becomes_ready_and_ends_with_0(#[case] target: Target) -> Verdict {
@@ -42,6 +47,7 @@ async fn the_launcher_becomes_ready_and_ends_with_0(#[case] target: Target) -> V
 }
 
 #[rstest]
+#[case::emulator(Target::Emulator)]
 #[case::k3s(Target::K3s)]
 #[k3s_arc_harness::test]
 async fn the_data_controller_is_ready_in_time(#[case] target: Target) -> Verdict {
@@ -49,6 +55,7 @@ async fn the_data_controller_is_ready_in_time(#[case] target: Target) -> Verdict
 }
 
 #[rstest]
+#[case::emulator(Target::Emulator)]
 #[case::k3s(Target::K3s)]
 #[k3s_arc_harness::test]
 async fn components_answer_through_their_services(#[case] target: Target) -> Verdict {
@@ -56,6 +63,7 @@ async fn components_answer_through_their_services(#[case] target: Target) -> Ver
 }
 
 #[rstest]
+#[case::emulator(Target::Emulator)]
 #[case::k3s(Target::K3s)]
 #[k3s_arc_harness::test]
 async fn no_container_is_restarted(#[case] target: Target) -> Verdict {

@@ -7,6 +7,7 @@ use k3s_arc_harness::{
 use rstest::rstest;
 
 #[rstest]
+#[case::emulator(Target::Emulator)]
 #[case::k3s(Target::K3s)]
 #[k3s_arc_harness::test]
 async fn memory_limit_kills(#[case] target: Target) -> Verdict {
@@ -14,6 +15,7 @@ async fn memory_limit_kills(#[case] target: Target) -> Verdict {
 }
 
 #[rstest]
+#[case::emulator(Target::Emulator)]
 #[case::k3s(Target::K3s)]
 #[k3s_arc_harness::test]
 async fn cpu_limit_throttles(#[case] target: Target) -> Verdict {
@@ -21,6 +23,7 @@ async fn cpu_limit_throttles(#[case] target: Target) -> Verdict {
 }
 
 #[rstest]
+#[case::emulator(Target::Emulator)]
 #[case::k3s(Target::K3s)]
 #[k3s_arc_harness::test]
 async fn quota_refuses(#[case] target: Target) -> Verdict {
@@ -28,6 +31,7 @@ async fn quota_refuses(#[case] target: Target) -> Verdict {
 }
 
 #[rstest]
+#[case::emulator(Target::Emulator)]
 #[case::k3s(Target::K3s)]
 #[k3s_arc_harness::test]
 async fn limit_range_gives_defaults_and_refuses(#[case] target: Target) -> Verdict {
@@ -35,6 +39,7 @@ async fn limit_range_gives_defaults_and_refuses(#[case] target: Target) -> Verdi
 }
 
 #[rstest]
+#[case::emulator(Target::Emulator)]
 #[case::k3s(Target::K3s)]
 #[k3s_arc_harness::test]
 async fn unschedulable_is_explained(#[case] target: Target) -> Verdict {
@@ -42,6 +47,7 @@ async fn unschedulable_is_explained(#[case] target: Target) -> Verdict {
 }
 
 #[rstest]
+#[case::emulator(Target::Emulator)]
 #[case::k3s(Target::K3s)]
 #[k3s_arc_harness::test]
 async fn components_are_sized_as_documented(#[case] target: Target) -> Verdict {
@@ -49,6 +55,7 @@ async fn components_are_sized_as_documented(#[case] target: Target) -> Verdict {
 }
 
 #[rstest]
+#[case::emulator(Target::Emulator)]
 #[case::k3s(Target::K3s)]
 #[k3s_arc_harness::test]
 async fn components_are_held_to_their_limits(#[case] target: Target) -> Verdict {
@@ -56,6 +63,7 @@ async fn components_are_held_to_their_limits(#[case] target: Target) -> Verdict 
 }
 
 #[rstest]
+#[case::emulator(Target::Emulator)]
 #[case::k3s(Target::K3s)]
 #[k3s_arc_harness::test]
 async fn requests_fit_the_nodes(#[case] target: Target) -> Verdict {

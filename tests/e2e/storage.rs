@@ -7,6 +7,7 @@ use k3s_arc_harness::{
 use rstest::rstest;
 
 #[rstest]
+#[case::emulator(Target::Emulator)]
 #[case::k3s(Target::K3s)]
 #[k3s_arc_harness::test]
 async fn default_class(#[case] target: Target) -> Verdict {
@@ -14,6 +15,7 @@ async fn default_class(#[case] target: Target) -> Verdict {
 }
 
 #[rstest]
+#[case::emulator(Target::Emulator)]
 #[case::k3s(Target::K3s)]
 #[k3s_arc_harness::test]
 async fn a_claim_waits_then_binds(#[case] target: Target) -> Verdict {
@@ -21,6 +23,7 @@ async fn a_claim_waits_then_binds(#[case] target: Target) -> Verdict {
 }
 
 #[rstest]
+#[case::emulator(Target::Emulator)]
 #[case::k3s(Target::K3s)]
 #[k3s_arc_harness::test]
 async fn volumes_are_open_to_any_user(#[case] target: Target) -> Verdict {
@@ -28,6 +31,7 @@ async fn volumes_are_open_to_any_user(#[case] target: Target) -> Verdict {
 }
 
 #[rstest]
+#[case::emulator(Target::Emulator)]
 #[case::k3s(Target::K3s)]
 #[k3s_arc_harness::test]
 async fn data_outlives_its_pod(#[case] target: Target) -> Verdict {
@@ -35,6 +39,7 @@ async fn data_outlives_its_pod(#[case] target: Target) -> Verdict {
 }
 
 #[rstest]
+#[case::emulator(Target::Emulator)]
 #[case::k3s(Target::K3s)]
 #[k3s_arc_harness::test]
 async fn read_write_many_is_refused(#[case] target: Target) -> Verdict {
@@ -42,6 +47,7 @@ async fn read_write_many_is_refused(#[case] target: Target) -> Verdict {
 }
 
 #[rstest]
+#[case::emulator(Target::Emulator)]
 #[case::k3s(Target::K3s)]
 #[k3s_arc_harness::test]
 async fn capacity_is_not_enforced(#[case] target: Target) -> Verdict {
@@ -49,6 +55,7 @@ async fn capacity_is_not_enforced(#[case] target: Target) -> Verdict {
 }
 
 #[rstest]
+#[case::emulator(Target::Emulator)]
 #[case::k3s(Target::K3s)]
 #[k3s_arc_harness::test]
 async fn reclaim_delete_empties_the_disk(#[case] target: Target) -> Verdict {
@@ -56,6 +63,7 @@ async fn reclaim_delete_empties_the_disk(#[case] target: Target) -> Verdict {
 }
 
 #[rstest]
+#[case::emulator(Target::Emulator)]
 #[case::k3s(Target::K3s)]
 #[k3s_arc_harness::test]
 async fn reclaim_retain_keeps_what_was_written(#[case] target: Target) -> Verdict {
@@ -63,6 +71,7 @@ async fn reclaim_retain_keeps_what_was_written(#[case] target: Target) -> Verdic
 }
 
 #[rstest]
+#[case::emulator(Target::Emulator)]
 #[case::k3s(Target::K3s)]
 #[k3s_arc_harness::test]
 async fn claims_outlive_their_stateful_set(#[case] target: Target) -> Verdict {

@@ -5,6 +5,8 @@
 //! cluster while it holds `making.lock`; those who waited for the lock find the record. A maker that was killed
 //! leaves the lock and no record, and the next one starts afresh. A maker that failed leaves its error, so that forty
 //! tests do not wait out forty boots to say the same.
+//!
+//! A cluster that lives in the process which made it is shared by that process's tests alone; its directory's name says whose it is.
 
 use std::{
     fmt, fs, io,
@@ -12,7 +14,9 @@ use std::{
     sync::Arc,
 };
 
-use super::{Cluster, ClusterRecord, ClusterSpec, Provider, ProviderError, Run, lock, reaper, run::write_private};
+use super::{
+    Cluster, ClusterRecord, ClusterSpec, Provider, ProviderError, Run, lock, process::Process, reaper, run::write_private,
+};
 
 /// How one shares a cluster with the others of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,12 +97,18 @@ impl Lease {
     /// # Errors
     /// [`LeaseError`].
     pub async fn take(run: &Run, provider: &dyn Provider, spec: &ClusterSpec, access: Access) -> Result<Self, LeaseError> {
-        let directory = run.directory().join(reaper::CLUSTERS).join(spec.digest());
+        let directory = run.directory().join(reaper::CLUSTERS).join(Self::name(provider, spec));
         let unusable = |source| LeaseError::Directory { path: directory.clone(), source };
         fs::create_dir_all(&directory).map_err(unusable)?;
         let room = Self::enter(&directory, access).await.map_err(unusable)?;
         let cluster = Self::find_or_make(run, provider, spec, &directory).await?;
         Ok(Self { cluster: Arc::new(cluster), directory, _room: room })
+    }
+
+    /// What its users find a cluster by: all of the run's processes, or those of the process that made it.
+    fn name(provider: &dyn Provider, spec: &ClusterSpec) -> String {
+        let digest = spec.digest();
+        if provider.is_in_process() { format!("{digest}-{}-{}", provider.name(), Process::current()) } else { digest }
     }
 
     /// The cluster.
@@ -131,7 +141,7 @@ impl Lease {
         let failed = |error| LeaseError::Provider(Failed(error));
         let kubeconfig = directory.join(KUBECONFIG);
         let making = directory.join("making.lock");
-        let _making = lock::exclusive(&making, "another test of this run is starting K3s").await.map_err(unusable)?;
+        let _making = lock::exclusive(&making, "another test of this run is starting the cluster").await.map_err(unusable)?;
 
         if let Ok(report) = fs::read_to_string(directory.join(FAILED)) {
             return Err(LeaseError::FailedBefore { report });
@@ -157,7 +167,7 @@ impl Lease {
             Err(error) => {
                 fs::write(directory.join(FAILED), crate::report_of(&*error)).map_err(unusable)?;
                 // What the attempt left would only be in the way; that it cannot be removed is not the error to report.
-                if let Err(left) = provider.discard(run, spec).await {
+                if let Err(left) = provider.discard(run, spec, &kubeconfig).await {
                     tracing::debug!("left for the reaper: {}", crate::chain(&*left));
                 }
                 Err(failed(error))
@@ -178,7 +188,7 @@ impl Lease {
 }
 
 fn announce(record: &ClusterRecord) {
-    tracing::warn!("the cluster is kept (K3S_ARC_KEEP); reach it, and remove it, with\n  {}", record.commands.join("\n  "));
+    tracing::warn!("what was made is kept (K3S_ARC_KEEP); look at it, and remove it, with\n  {}", record.commands.join("\n  "));
 }
 
 #[cfg(test)]
@@ -209,5 +219,15 @@ mod tests {
         assert!(!late.is_finished());
         drop(alone);
         late.await.unwrap().unwrap();
+    }
+
+    #[test]
+    fn what_lives_in_a_process_is_found_by_that_process_alone() {
+        use crate::cluster::{DEFAULT_BOOT_TIMEOUT, Emulator, K3sImage, docker::Docker};
+        let spec = ClusterSpec::new(K3sImage::default());
+        let emulated = Lease::name(&Emulator::new("standin".to_owned(), DEFAULT_BOOT_TIMEOUT), &spec);
+        assert!(emulated.contains(&format!("-emulator-{}-", std::process::id())), "{emulated}");
+        let standin = crate::image::Standin::Published { reference: "standin".to_owned() };
+        assert_eq!(Lease::name(&Docker::new(standin, DEFAULT_BOOT_TIMEOUT), &spec), spec.digest());
     }
 }

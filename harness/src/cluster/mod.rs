@@ -1,5 +1,6 @@
 //! Clusters: what is asked for, who makes it, what it can do, and how a test run shares it.
 
+mod choice;
 pub mod docker;
 mod emulator;
 mod k3s;
@@ -8,6 +9,7 @@ mod lock;
 mod node;
 mod process;
 mod provider;
+mod ready;
 mod reaper;
 mod run;
 mod spec;
@@ -21,9 +23,9 @@ use std::{
 
 use kube::Client;
 
-pub(crate) use self::{docker::archives_in, lock::exclusive, run::write_private};
 pub use self::{
-    emulator::{Serving, ServingError},
+    choice::{Choice, choose},
+    emulator::{Emulator, EmulatorError, Serving, ServingError},
     k3s::{K3sImage, K3sImageError},
     lease::{Access, Lease, LeaseError},
     node::{NodeAccess, NodeError, NodeOutput},
@@ -32,13 +34,14 @@ pub use self::{
     run::{Run, RunError},
     spec::{ClusterSpec, Packaged},
 };
+pub(crate) use self::{docker::archives_in, emulator::end_all, lock::exclusive, run::write_private};
 
 /// Something a cluster can do and a check may need.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Capability {
     /// Commands can be run on the node itself ([`Cluster::node`]).
     NodeExec,
-    /// Limits are enforced by a kernel's cgroups.
+    /// Limits are enforced, and containers see them as the files of their cgroups.
     Cgroups,
 }
 
@@ -76,6 +79,11 @@ impl Cluster {
     /// The name of the provider that made it: `docker`, ...
     pub fn provider(&self) -> &'static str {
         self.provider
+    }
+
+    /// Whether it is an emulated one, on which nothing is a verdict on K3s itself.
+    pub fn is_emulated(&self) -> bool {
+        self.provider == emulator::NAME
     }
 
     /// The version its API server reports, such as `v1.34.1+k3s1`.

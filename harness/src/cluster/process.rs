@@ -1,5 +1,7 @@
 //! Which process this is, in a way that a reused process id cannot fake.
 
+use std::fmt;
+
 use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System, UpdateKind};
 
 /// A process: its id, and when it started, in seconds since the Unix epoch.
@@ -42,6 +44,13 @@ impl Process {
     /// Whether it still runs.
     pub(crate) fn runs(self) -> bool {
         started(self.pid) == Some(self.started)
+    }
+}
+
+/// Its id and its start, as a part of a file's name.
+impl fmt::Display for Process {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{:x}", self.pid, self.started)
     }
 }
 

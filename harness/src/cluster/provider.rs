@@ -21,7 +21,7 @@ pub struct ClusterRecord {
     pub capabilities: BTreeSet<Capability>,
     /// What the provider finds it by: a container's id, a VM's name.
     pub handle: String,
-    /// How a person reaches it, and removes it, once it is kept: shell commands.
+    /// How a person looks at it, and removes it, once it is kept: shell commands.
     pub commands: Vec<String>,
 }
 
@@ -32,6 +32,11 @@ pub type ProviderError = Box<dyn miette::Diagnostic + Send + Sync>;
 pub trait Provider: Debug + Send + Sync {
     /// Its name: `docker`, ...
     fn name(&self) -> &'static str;
+
+    /// Whether its clusters live in the process that made them, where no other process of a run can use them.
+    fn is_in_process(&self) -> bool {
+        false
+    }
 
     /// Makes a cluster and returns once it serves; its kubeconfig goes to `kubeconfig`. What an earlier attempt at
     /// the same spec in the same run left half-made is removed first.
@@ -46,5 +51,10 @@ pub trait Provider: Debug + Send + Sync {
     fn attach<'a>(&'a self, record: &'a ClusterRecord, kubeconfig: &'a Path) -> BoxFuture<'a, Result<Cluster, ProviderError>>;
 
     /// Removes what an attempt to make a cluster left.
-    fn discard<'a>(&'a self, run: &'a Run, spec: &'a ClusterSpec) -> BoxFuture<'a, Result<(), ProviderError>>;
+    fn discard<'a>(
+        &'a self,
+        run: &'a Run,
+        spec: &'a ClusterSpec,
+        kubeconfig: &'a Path,
+    ) -> BoxFuture<'a, Result<(), ProviderError>>;
 }

@@ -8,7 +8,7 @@ use std::{
     ffi::OsStr,
     fs, io,
     io::{BufRead, BufReader, Write},
-    os::unix::process::CommandExt,
+    os::unix::{fs::PermissionsExt, process::CommandExt},
     path::Path,
     process::{Command, ExitCode, Stdio},
 };
@@ -128,7 +128,7 @@ pub(super) async fn clean(directory: &Path, run: &str) -> Result<(), CleanError>
     if directory.join(docker::MARK).exists() {
         docker::remove_run(run).await.map_err(|source| CleanError::Docker { run: run.to_owned(), source })?;
     }
-    match fs::remove_dir_all(directory) {
+    match remove_tree(directory) {
         Err(source) if source.kind() != io::ErrorKind::NotFound => {
             return Err(CleanError::Directory { run: run.to_owned(), source });
         }
@@ -137,6 +137,30 @@ pub(super) async fn clean(directory: &Path, run: &str) -> Result<(), CleanError>
     if let Some(base) = directory.parent() {
         // Succeeds for the last run only: other runs' directories keep it.
         let _ = fs::remove_dir(base);
+    }
+    Ok(())
+}
+
+/// Removes a directory and all below it. The folders of an emulated node have the modes that pods gave them, which may keep out their
+/// owner too; for a kernel's root there are none.
+fn remove_tree(directory: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(directory) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            open_up(directory)?;
+            fs::remove_dir_all(directory)
+        }
+        removed => removed,
+    }
+}
+
+fn open_up(directory: &Path) -> io::Result<()> {
+    fs::set_permissions(directory, fs::Permissions::from_mode(0o700))?;
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        // Links are not followed: they may lead out of here.
+        if entry.file_type()?.is_dir() {
+            open_up(&entry.path())?;
+        }
     }
     Ok(())
 }
@@ -217,5 +241,22 @@ mod tests {
         assert!(to_go(Keep::Never) && to_go(Keep::Failed) && !to_go(Keep::Always));
         fs::write(directory.path().join(FAILED), "").unwrap();
         assert!(to_go(Keep::Never) && !to_go(Keep::Failed) && !to_go(Keep::Always));
+    }
+
+    #[test]
+    fn what_pods_have_closed_is_opened_and_removed() {
+        let parent = tempfile::tempdir().unwrap();
+        let (tree, outside) = (parent.path().join("tree"), parent.path().join("outside"));
+        fs::create_dir_all(tree.join("closed/below")).unwrap();
+        fs::create_dir(&outside).unwrap();
+        std::os::unix::fs::symlink(&outside, tree.join("link")).unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        let before = mode(&outside);
+        fs::set_permissions(tree.join("closed"), fs::Permissions::from_mode(0o000)).unwrap();
+        open_up(&tree).unwrap();
+        assert_eq!((mode(&tree.join("closed")), mode(&outside)), (0o700, before));
+        fs::set_permissions(tree.join("closed"), fs::Permissions::from_mode(0o000)).unwrap();
+        remove_tree(&tree).unwrap();
+        assert!(!tree.exists() && outside.exists());
     }
 }

@@ -24,6 +24,9 @@ pub enum Packaged {
 }
 
 impl Packaged {
+    /// All of them.
+    pub(crate) const ALL: [Self; 5] = [Self::Coredns, Self::Servicelb, Self::Traefik, Self::LocalStorage, Self::MetricsServer];
+
     /// Its name, as `--disable` takes it.
     pub fn name(self) -> &'static str {
         match self {
@@ -111,6 +114,10 @@ impl ClusterSpec {
 
     pub(crate) fn k3s(&self) -> &K3sImage {
         &self.k3s
+    }
+
+    pub(crate) fn server_arguments(&self) -> impl Iterator<Item = &str> {
+        self.server_arguments.iter().map(String::as_str)
     }
 
     pub(crate) fn engine_images(&self) -> impl Iterator<Item = &str> {

@@ -3,7 +3,7 @@
 mod oci;
 mod standin;
 
-pub(crate) use self::standin::PROGRAM_PATH;
+pub(crate) use self::standin::{PROGRAM_PATH, emulated};
 pub use self::{
     oci::{OciArchive, OciError},
     standin::{Standin, StandinError},

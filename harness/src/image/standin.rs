@@ -1,5 +1,7 @@
 //! The stand-in's image: built in on Linux, published by name elsewhere.
 
+use k3s_arc_emulator::container::Image;
+
 use super::{OciArchive, OciError, oci};
 
 /// The stand-in's static binary, which the build script made.
@@ -10,6 +12,18 @@ const PROGRAM: Option<&[u8]> = None;
 
 /// Where the program is in its image; also the image's entrypoint.
 pub(crate) const PROGRAM_PATH: &str = "/k3s-arc-standin";
+
+/// What a pod runs that names no arguments.
+const DEFAULT_ARGUMENTS: [&str; 1] = ["launcher"];
+
+/// What emulated nodes have it under where there is no binary whose digest could be the tag.
+const EMULATED: &str = "docker.io/k3s-arc/standin:emulated";
+
+/// The stand-in as emulated nodes have it: the code itself.
+pub(crate) fn emulated() -> Image {
+    let image = Image::new().program(PROGRAM_PATH, k3s_arc_standin::run);
+    image.entrypoint([PROGRAM_PATH]).command(DEFAULT_ARGUMENTS)
+}
 
 /// Where the stand-in comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,6 +69,12 @@ impl Standin {
         Ok(Self::BuiltIn { reference: format!("docker.io/k3s-arc/standin:{}", &oci::hex(program)[..12]) })
     }
 
+    /// The full reference under which emulated nodes have it: the same as real ones, so that manifests need not differ. They run
+    /// its code as it is compiled into this program, so it need not be built in as a binary.
+    pub fn emulated_reference(published: Option<&str>) -> String {
+        Self::new(published).map_or_else(|_| EMULATED.to_owned(), |standin| standin.reference().to_owned())
+    }
+
     /// The image's full reference.
     pub fn reference(&self) -> &str {
         match self {
@@ -73,7 +93,7 @@ impl Standin {
             "aarch64" => "arm64",
             other => other,
         };
-        let archive = OciArchive { reference, path: PROGRAM_PATH, program, default_arguments: &["launcher"], architecture };
+        let archive = OciArchive { reference, path: PROGRAM_PATH, program, default_arguments: &DEFAULT_ARGUMENTS, architecture };
         Ok(Some(archive.to_tar()?))
     }
 }
@@ -87,6 +107,15 @@ mod tests {
         let standin = Standin::new(Some("registry.example/standin:1")).unwrap();
         assert_eq!(standin.reference(), "registry.example/standin:1");
         assert_eq!(standin.archive().unwrap(), None);
+    }
+
+    #[test]
+    fn emulated_nodes_have_it_under_the_name_that_others_have() {
+        assert_eq!(Standin::emulated_reference(Some("registry.example/standin:1")), "registry.example/standin:1");
+        let known = Standin::new(None).map_or_else(|_| EMULATED.to_owned(), |standin| standin.reference().to_owned());
+        assert_eq!(Standin::emulated_reference(None), known);
+        let image = emulated();
+        assert_eq!(image.programs.paths().collect::<Vec<_>>(), image.entrypoint);
     }
 
     #[cfg(embedded_standin)]

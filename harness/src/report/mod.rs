@@ -43,6 +43,10 @@ pub struct Report {
     pub k3s: String,
     /// Who made the cluster.
     pub provider: &'static str,
+    /// Whether it was an emulated one, so that nothing here is a verdict on K3s itself.
+    pub emulated: bool,
+    /// Why it was that provider, where nobody asked for it.
+    pub choice: Option<String>,
     /// The image that ran as launcher, and whether it was the stand-in's; `None` if nothing was launched.
     pub launcher: Option<(String, bool)>,
     /// The checks, in order.

@@ -10,7 +10,7 @@ const STYLE: TableStyle = TableStyle::new()
     .header_separator(LineStyle::none().fill('─').junction('─'))
     .bottom_border(LineStyle::none().fill('─').junction('─'));
 
-/// The table of checks, the evidence (of failures, or of all checks), and the verdict in one line, `width` columns wide.
+/// What must not be overlooked, the table of checks, the evidence (of failures, or of all checks), and the verdict in one line, `width` columns wide.
 pub fn render(report: &Report, width: u16, all_evidence: bool) -> String {
     let mut table = Table::new();
     table.load_style(STYLE).set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
@@ -29,7 +29,7 @@ pub fn render(report: &Report, width: u16, all_evidence: bool) -> String {
             Cell::new(format!("{:.1}", line.took.as_secs_f64())).set_alignment(CellAlignment::Right),
         ]);
     }
-    let mut text = table.trim_fmt() + "\n";
+    let mut text = header(report) + &table.trim_fmt() + "\n";
     for line in &report.lines {
         let told = match &line.verdict {
             Verdict::Passed(evidence) if all_evidence => evidence.to_string(),
@@ -42,7 +42,14 @@ pub fn render(report: &Report, width: u16, all_evidence: bool) -> String {
     text + "\n" + &summary(report) + "\n"
 }
 
-/// The verdict in one line; it never hides who played the launcher.
+/// Before everything else: on what the checks were asked, where that is not a real K3s, and why on that.
+fn header(report: &Report) -> String {
+    let emulated = "Asked of an emulated K3s: no verdict on K3s itself.";
+    let lines = report.emulated.then_some(emulated).into_iter().chain(report.choice.as_deref());
+    lines.map(|line| format!("{line}\n")).collect()
+}
+
+/// The verdict in one line; it never hides who played the launcher, or K3s itself.
 fn summary(report: &Report) -> String {
     let count = |wanted: fn(&Verdict) -> bool| report.lines.iter().filter(|line| wanted(&line.verdict)).count();
     let passed = count(|verdict| matches!(verdict, Verdict::Passed(_)));
@@ -54,12 +61,12 @@ fn summary(report: &Report) -> String {
         None => "no Arc data services launched".to_owned(),
     };
     let applicable = if not_applicable > 0 { format!(", {not_applicable} not applicable") } else { String::new() };
-    format!(
-        "K3s {} ({}), {arc}: {passed} passed, {failed} failed{applicable}; {:.0} s",
-        report.k3s,
-        report.provider,
-        report.took.as_secs_f64()
-    )
+    let k3s = if report.emulated {
+        format!("emulated K3s {} ({}; not a verdict on K3s itself)", report.k3s, report.provider)
+    } else {
+        format!("K3s {} ({})", report.k3s, report.provider)
+    };
+    format!("{k3s}, {arc}: {passed} passed, {failed} failed{applicable}; {:.0} s", report.took.as_secs_f64())
 }
 
 #[cfg(test)]
@@ -86,6 +93,8 @@ mod tests {
         Report {
             k3s: "v1.34.1+k3s1".to_owned(),
             provider: "docker",
+            emulated: false,
+            choice: None,
             launcher: Some(("docker.io/k3s-arc/standin:0".to_owned(), true)),
             lines: vec![
                 line("cluster_ip", Verdict::Passed(Evidence::new()), 21),
@@ -99,6 +108,21 @@ mod tests {
     #[test]
     fn a_report_shows_every_check_and_the_evidence_of_what_failed() {
         insta::assert_snapshot!(render(&report(), 100, false));
+    }
+
+    #[test]
+    fn an_emulated_k3s_is_never_taken_for_one() {
+        let choice = Some("nobody said who: the emulator, because no Docker Engine answers".to_owned());
+        let report = Report { provider: "emulator", emulated: true, choice, ..report() };
+        let text = render(&report, 100, false);
+        let lines: Vec<&str> = text.trim_end().lines().collect();
+        assert_eq!(lines[0], "Asked of an emulated K3s: no verdict on K3s itself.");
+        assert_eq!(lines[1], report.choice.unwrap());
+        assert_eq!(
+            lines[lines.len() - 1],
+            "emulated K3s v1.34.1+k3s1 (emulator; not a verdict on K3s itself), Arc data services played by the stand-in: \
+             1 passed, 1 failed, 1 not applicable; 61 s"
+        );
     }
 
     #[test]

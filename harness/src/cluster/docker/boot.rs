@@ -9,12 +9,8 @@ use std::{
 };
 
 use futures::{StreamExt, TryStreamExt};
-use k8s_openapi::api::{
-    core::v1::{Node, ServiceAccount},
-    storage::v1::StorageClass,
-};
 use kube::{
-    Api, Client, Config,
+    Client, Config,
     config::{KubeConfigOptions, Kubeconfig},
 };
 use testcontainers::bollard::{
@@ -27,16 +23,10 @@ use testcontainers::bollard::{
 use tokio::sync::Notify;
 
 use super::{DockerError, container::API_PORT, error};
-use crate::{
-    cluster::{ClusterSpec, Packaged, run::write_private},
-    probe,
-    wait::{self, Seen, Selection, WaitError},
-};
+use crate::cluster::{ClusterSpec, ready, run::write_private};
 
 /// Where K3s writes its kubeconfig.
 const KUBECONFIG: &str = "/etc/rancher/k3s/k3s.yaml";
-/// Between two attempts at an API that does not listen yet; there is nothing to watch until it does.
-const RETRY: Duration = Duration::from_millis(100);
 
 /// Waits until the K3s in a container serves, and gives its version. Its kubeconfig is then at `kubeconfig`.
 pub(super) async fn until_served(
@@ -47,8 +37,16 @@ pub(super) async fn until_served(
     standin_image: &str,
     deadline: Duration,
 ) -> Result<String, DockerError> {
-    let boot =
-        Boot { engine, container, spec, kubeconfig, standin_image, deadline, log: Log::default(), stage: Mutex::default() };
+    let boot = Boot {
+        engine,
+        container,
+        spec,
+        kubeconfig,
+        standin_image,
+        deadline,
+        log: Log::default(),
+        stage: ready::Stage::default(),
+    };
     let log = boot.log.clone();
     let follower = tokio::spawn(follow(engine.clone(), container.to_owned(), log));
     let outcome = tokio::select! {
@@ -68,28 +66,16 @@ struct Boot<'a> {
     standin_image: &'a str,
     deadline: Duration,
     log: Log,
-    /// What is being waited for.
-    stage: Mutex<&'static str>,
+    stage: ready::Stage,
 }
 
 impl Boot<'_> {
     async fn serve(&self) -> Result<String, DockerError> {
-        self.stage("K3s's kubeconfig");
+        self.stage.enter("K3s's kubeconfig");
         self.fetch_kubeconfig().await?;
         let client = client(self.kubeconfig).await?;
-        self.stage("an API that answers");
-        let version = self.answering(&client).await;
-        self.stage("node, StorageClass and service account");
-        self.populated(&client).await.map_err(|error| DockerError::NotServed { source: error.into() })?;
-        self.stage("a new pod with a new claim, and a name that resolves");
-        let served = probe::served(client, "default", self.standin_image, self.deadline);
-        served.await.map_err(|error| DockerError::NotServed { source: error.into() })?;
-        Ok(version)
-    }
-
-    fn stage(&self, stage: &'static str) {
-        tracing::info!("waiting for {stage}");
-        *self.stage.lock().unwrap_or_else(PoisonError::into_inner) = stage;
+        let served = ready::until_served(&client, self.spec, self.standin_image, self.deadline, &self.stage);
+        served.await.map_err(|source| DockerError::NotServed { source })
     }
 
     /// Takes the kubeconfig from the container as soon as K3s says that it wrote one.
@@ -126,48 +112,6 @@ impl Boot<'_> {
         bound.ok_or_else(|| DockerError::Port { answer: format!("no port of 127.0.0.1 leads to the container's {API_PORT}") })
     }
 
-    /// The version that the API reports, as soon as it does.
-    async fn answering(&self, client: &Client) -> String {
-        loop {
-            match client.apiserver_version().await {
-                Ok(version) => return version.git_version,
-                Err(_) => tokio::time::sleep(RETRY).await,
-            }
-        }
-    }
-
-    /// What must exist before a pod is worth creating: one that is judged before the scheduler knows the StorageClass
-    /// is stuck for five minutes.
-    async fn populated(&self, client: &Client) -> Result<(), WaitError> {
-        let classes = Api::<StorageClass>::all(client.clone());
-        let accounts = Api::<ServiceAccount>::namespaced(client.clone(), "default");
-        let class = async {
-            if !self.spec.has(Packaged::LocalStorage) {
-                return Ok(());
-            }
-            wait::until(classes, Selection::default(), "a StorageClass exists", self.deadline, |classes| match classes {
-                [] => Seen::NotYet("none".to_owned()),
-                _ => Seen::Done(()),
-            })
-            .await
-        };
-        let account =
-            wait::until(accounts, wait::named("default"), "a service account exists", self.deadline, |accounts| match accounts {
-                [] => Seen::NotYet("none".to_owned()),
-                _ => Seen::Done(()),
-            });
-        let node =
-            wait::until(Api::<Node>::all(client.clone()), Selection::default(), "the node is Ready", self.deadline, |nodes| {
-                let mut conditions = nodes.iter().filter_map(|node| node.status.as_ref()?.conditions.as_ref()).flatten();
-                match conditions.find(|condition| condition.type_ == "Ready") {
-                    Some(ready) if ready.status == "True" => Seen::Done(()),
-                    Some(ready) => Seen::NotYet(ready.message.clone().unwrap_or_default()),
-                    None => Seen::NotYet("no node has registered".to_owned()),
-                }
-            });
-        tokio::try_join!(class, account, node).map(|_| ())
-    }
-
     async fn ended(&self, exit_code: i64) -> DockerError {
         // The log of a container that has ended is complete; what the follower saw may lack its end.
         let options = LogsOptionsBuilder::default().stdout(true).stderr(true).tail("200").build();
@@ -187,7 +131,7 @@ impl Boot<'_> {
     }
 
     fn too_late(&self) -> DockerError {
-        let missing = (*self.stage.lock().unwrap_or_else(PoisonError::into_inner)).to_owned();
+        let missing = self.stage.now().to_owned();
         DockerError::Deadline { after: self.deadline, missing, last_lines: error::LogTail::new(&self.log.lines(), None) }
     }
 }

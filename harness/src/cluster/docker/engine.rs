@@ -11,6 +11,7 @@ use testcontainers::bollard::{
 use testcontainers::core::client::docker_client_instance;
 
 use super::DockerError;
+use crate::cluster::K3sImage;
 
 /// Connects the way testcontainers does (`DOCKER_HOST`, its properties file, the usual sockets), and makes sure somebody answers.
 pub(super) async fn connect() -> Result<Docker, DockerError> {
@@ -37,6 +38,16 @@ fn is_denied(error: &(dyn std::error::Error + 'static)) -> bool {
         cause = error.source();
     }
     false
+}
+
+/// What is missing for this K3s to be started without a pull; nothing, if it is all there.
+pub(in crate::cluster) async fn lacks(k3s: &K3sImage) -> Option<String> {
+    let engine = match connect().await {
+        Ok(engine) => engine,
+        Err(error) => return Some(error.to_string()),
+    };
+    let image = k3s.to_string();
+    engine.inspect_image(&image).await.err().map(|_| format!("the Docker Engine does not have {image}"))
 }
 
 /// Sees to it that the image is there. One that is at hand is never pulled again.

@@ -14,7 +14,7 @@ use futures::{FutureExt, future::BoxFuture};
 
 pub use self::error::{DockerError, ExitCause, LogTail};
 pub(crate) use self::preload::archives_in;
-pub(super) use self::remove::remove_run;
+pub(super) use self::{engine::lacks, remove::remove_run};
 use super::{
     Capability, Cluster, ClusterRecord, ClusterSpec, Provider, ProviderError, Run,
     run::{RUN_LABEL, SPEC_LABEL},
@@ -105,7 +105,12 @@ impl Provider for Docker {
         .boxed()
     }
 
-    fn discard<'a>(&'a self, run: &'a Run, spec: &'a ClusterSpec) -> BoxFuture<'a, Result<(), ProviderError>> {
+    fn discard<'a>(
+        &'a self,
+        run: &'a Run,
+        spec: &'a ClusterSpec,
+        _kubeconfig: &'a Path,
+    ) -> BoxFuture<'a, Result<(), ProviderError>> {
         async move {
             let engine = engine::connect().await?;
             Ok(remove::remove(&engine, &[(RUN_LABEL, run.id()), (SPEC_LABEL, &spec.digest())]).await?)

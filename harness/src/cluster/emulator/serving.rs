@@ -8,8 +8,12 @@ use std::{
 
 use k3s_arc_emulator::{Emulator, StartError};
 
-use super::{Run, RunError, run::write_private};
-use crate::config::Config;
+use super::NODES;
+use crate::{
+    cluster::{Run, RunError, run::write_private},
+    config::Config,
+    image::{self, Standin},
+};
 
 /// Why there is no emulated cluster.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
@@ -39,6 +43,7 @@ pub struct Serving {
     run: Run,
     emulator: Emulator,
     kubeconfig: PathBuf,
+    standin_image: String,
 }
 
 impl Serving {
@@ -53,8 +58,12 @@ impl Serving {
             return Err(ServingError::Kubeconfig { path: path.clone(), source: io::ErrorKind::AlreadyExists.into() });
         }
         let run = Run::serving(config)?;
-        let started = Emulator::builder().address(SocketAddr::from(([127, 0, 0, 1], port))).start().await;
-        let emulator = match started {
+        let standin_image = Standin::emulated_reference(config.standin_image.as_deref());
+        let builder = Emulator::builder()
+            .address(SocketAddr::from(([127, 0, 0, 1], port)))
+            .root(run.directory().join(NODES))
+            .image(&standin_image, image::emulated());
+        let emulator = match builder.start().await {
             Ok(emulator) => emulator,
             Err(error) => {
                 run.finish().await;
@@ -66,7 +75,7 @@ impl Serving {
             run.finish().await;
             return Err(ServingError::Kubeconfig { path, source });
         }
-        Ok(Self { run, emulator, kubeconfig: path })
+        Ok(Self { run, emulator, kubeconfig: path, standin_image })
     }
 
     /// The run's id, by which `k3s-arc down` ends it.
@@ -82,6 +91,11 @@ impl Serving {
     /// The kubeconfig of its administrator.
     pub fn kubeconfig(&self) -> &Path {
         &self.kubeconfig
+    }
+
+    /// The stand-in's image, which it has without a pull: what a launcher's tree must name in place of Microsoft's.
+    pub fn standin_image(&self) -> &str {
+        &self.standin_image
     }
 
     /// Ends it, and removes what it made: its kubeconfig too, unless somebody has written another there since.

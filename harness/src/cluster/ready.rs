@@ -1,0 +1,98 @@
+//! From an API that answers to a cluster that serves: a new pod with a new claim has run, a name has resolved.
+
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use k8s_openapi::api::{
+    core::v1::{Node, ServiceAccount},
+    storage::v1::StorageClass,
+};
+use kube::{Api, Client};
+
+use super::{ClusterSpec, Packaged};
+use crate::{
+    probe,
+    wait::{self, Seen, Selection, WaitError},
+};
+
+/// Between two attempts at an API that does not listen yet; there is nothing to watch until it does.
+const RETRY: Duration = Duration::from_millis(100);
+
+/// What is being waited for.
+#[derive(Debug, Default)]
+pub(super) struct Stage(Mutex<&'static str>);
+
+impl Stage {
+    /// Waiting for something else begins.
+    pub(super) fn enter(&self, stage: &'static str) {
+        tracing::info!("waiting for {stage}");
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = stage;
+    }
+
+    /// What it is now.
+    pub(super) fn now(&self) -> &'static str {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Waits until a cluster serves, and gives the version that its API reports.
+///
+/// Whoever calls it has the last word on the deadline.
+pub(super) async fn until_served(
+    client: &Client,
+    spec: &ClusterSpec,
+    standin_image: &str,
+    deadline: Duration,
+    stage: &Stage,
+) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
+    stage.enter("an API that answers");
+    let version = answering(client).await;
+    stage.enter("node, StorageClass and service account");
+    populated(client, spec, deadline).await?;
+    stage.enter("a new pod with a new claim, and a name that resolves");
+    probe::served(client.clone(), "default", standin_image, deadline).await?;
+    Ok(version)
+}
+
+/// The version that the API reports, as soon as it does.
+async fn answering(client: &Client) -> String {
+    loop {
+        match client.apiserver_version().await {
+            Ok(version) => return version.git_version,
+            Err(_) => tokio::time::sleep(RETRY).await,
+        }
+    }
+}
+
+/// What must exist before a pod is worth creating: one that is judged before the scheduler knows the StorageClass
+/// is stuck for five minutes.
+async fn populated(client: &Client, spec: &ClusterSpec, deadline: Duration) -> Result<(), WaitError> {
+    let classes = Api::<StorageClass>::all(client.clone());
+    let accounts = Api::<ServiceAccount>::namespaced(client.clone(), "default");
+    let class = async {
+        if !spec.has(Packaged::LocalStorage) {
+            return Ok(());
+        }
+        wait::until(classes, Selection::default(), "a StorageClass exists", deadline, |classes| match classes {
+            [] => Seen::NotYet("none".to_owned()),
+            _ => Seen::Done(()),
+        })
+        .await
+    };
+    let account =
+        wait::until(accounts, wait::named("default"), "a service account exists", deadline, |accounts| match accounts {
+            [] => Seen::NotYet("none".to_owned()),
+            _ => Seen::Done(()),
+        });
+    let node = wait::until(Api::<Node>::all(client.clone()), Selection::default(), "the node is Ready", deadline, |nodes| {
+        let mut conditions = nodes.iter().filter_map(|node| node.status.as_ref()?.conditions.as_ref()).flatten();
+        match conditions.find(|condition| condition.type_ == "Ready") {
+            Some(ready) if ready.status == "True" => Seen::Done(()),
+            Some(ready) => Seen::NotYet(ready.message.clone().unwrap_or_default()),
+            None => Seen::NotYet("no node has registered".to_owned()),
+        }
+    });
+    tokio::try_join!(class, account, node).map(|_| ())
+}
