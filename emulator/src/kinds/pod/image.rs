@@ -44,7 +44,7 @@ fn is_component(text: &str) -> bool {
 }
 
 /// The tag: `latest` when there is neither a tag nor a digest, "" when the name is malformed or has a digest alone.
-pub(super) fn tag(image: &str) -> &str {
+pub(crate) fn tag(image: &str) -> &str {
     let (rest, digest) = match image.split_once('@') {
         Some((rest, digest)) => (rest, Some(digest)),
         None => (image, None),

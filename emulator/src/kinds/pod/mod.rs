@@ -23,6 +23,7 @@ mod warnings;
 
 pub(crate) use binding::bind;
 pub(crate) use defaults::template as default_template;
+pub(crate) use image::tag as image_tag;
 pub(crate) use resources::quality_of_service;
 pub(crate) use spec::{validate_template, validate_template_annotations};
 pub(crate) use update::{prepare_ephemeral_containers, prepare_resize, validate_ephemeral_containers_update, validate_resize};

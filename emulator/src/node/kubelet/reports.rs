@@ -1,0 +1,104 @@
+//! What the API is told of pods (`pkg/kubelet/status/status_manager.go`): the newest status of each, one after the other. What changes
+//! while others wait is written once.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use serde_json::Value;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::sync::watch;
+
+use super::Context;
+use super::client::{Client, PODS, heard};
+use super::conditions;
+use super::pod::Pod;
+use crate::kinds::meta::Part;
+use crate::kinds::view::{list, text};
+use crate::status::Refusal;
+
+/// Takes pods whose status has changed.
+#[derive(Clone)]
+pub(super) struct Reports(UnboundedSender<Arc<Pod>>);
+
+pub(super) struct Queue(UnboundedReceiver<Arc<Pod>>);
+
+pub(super) fn channel() -> (Reports, Queue) {
+    let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
+    (Reports(sender), Queue(receiver))
+}
+
+impl Reports {
+    /// Gives a pod a new status. With `force` it is written although it is the old one: what the API has may be another.
+    pub(super) fn set(&self, pod: &Arc<Pod>, status: Value, is_finished: bool, force: bool) {
+        let mut cached = pod.cached();
+        let is_news = cached.status != status || (is_finished && !cached.is_finished);
+        cached.status = status;
+        cached.is_finished |= is_finished;
+        drop(cached);
+        if is_news || force {
+            self.again(pod);
+        }
+    }
+
+    /// Writes the status that is known.
+    pub(super) fn again(&self, pod: &Arc<Pod>) {
+        if !pod.is_queued.swap(true, Ordering::Relaxed) {
+            // Who does not listen any more is stopped.
+            let _ = self.0.send(pod.clone());
+        }
+    }
+}
+
+/// Writes statuses, while the node is not silent.
+pub(super) async fn write(context: Arc<Context>, mut queue: Queue, mut silent: watch::Receiver<bool>) {
+    while let Some(pod) = queue.0.recv().await {
+        if silent.wait_for(|silent| !silent).await.is_err() {
+            return;
+        }
+        pod.is_queued.store(false, Ordering::Relaxed);
+        write_one(&context.client, &pod);
+        tokio::task::yield_now().await;
+    }
+}
+
+fn write_one(client: &Client, pod: &Pod) {
+    let (status, is_finished) = {
+        let cached = pod.cached();
+        (cached.status.clone(), cached.is_finished)
+    };
+    if status.is_null() {
+        return;
+    }
+    let written = client.update(PODS, &pod.namespace, &pod.name, Part::Status, &|live| {
+        if text(&live["metadata"]["uid"]) != pod.uid {
+            // Another pod of that name.
+            return Err(Refusal::not_found("", "pods", &pod.name));
+        }
+        live["status"] = merged(&live["status"], &status);
+        Ok(())
+    });
+    let object = pod.object();
+    let Some(live) = heard(&object, written) else { return };
+    pod.has_written(text(&live["metadata"]["resourceVersion"]).parse().unwrap_or_default());
+    let is_over = matches!(text(&live["status"]["phase"]), "Succeeded" | "Failed");
+    if is_finished && is_over && !live["metadata"]["deletionTimestamp"].is_null() {
+        heard(&object, client.remove_pod(&pod.namespace, &pod.name, &pod.uid));
+    }
+}
+
+/// The status with what others have written into it (`mergePodStatus`).
+fn merged(live: &Value, own: &Value) -> Value {
+    let mut merged = own.clone();
+    let others = list(&live["conditions"]).iter().filter(|condition| !conditions::is_own(condition));
+    let own = list(&own["conditions"]).iter().filter(|condition| conditions::is_own(condition));
+    let all: Vec<Value> = others.chain(own).cloned().collect();
+    if !all.is_empty() {
+        merged["conditions"] = all.into();
+    }
+    for key in ["nominatedNodeName", "resourceClaimStatuses", "extendedResourceClaimStatus", "resize"] {
+        if !live[key].is_null() {
+            merged[key] = live[key].clone();
+        }
+    }
+    merged
+}

@@ -1,0 +1,150 @@
+//! Starting a container (`startContainer` of `pkg/kubelet/kuberuntime`): its image, its configuration, its first process.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use k3s_arc_container::files::Files;
+use k3s_arc_container::{Container, Cpu, Memory, Program};
+use serde_json::{Value, json};
+
+use super::Context;
+use super::attempt::{Attempt, LastWords, Recipe};
+use super::pulls::{Missing, Pulled};
+use super::rootfs;
+use super::sandbox::Sandbox;
+use crate::kinds::quantity::Quantity;
+use crate::kinds::view::{list, text};
+use crate::node::setup;
+use crate::node::setup::volumes::PodVolumes;
+
+/// Where a node keeps its containers, and the files of its images.
+const CONTAINERS: &str = "var/lib/containers";
+const IMAGES: &str = "var/lib/images";
+
+/// Where the containers of a pod are kept.
+pub(super) fn folder_of(root: &Path, uid: &str) -> PathBuf {
+    root.join(CONTAINERS).join(uid)
+}
+
+/// A container that was made, and what it is to run.
+pub(super) struct Made {
+    pub(super) attempt: Arc<Attempt>,
+    command: Vec<String>,
+}
+
+/// What a container is made of.
+pub(super) struct Plan<'a> {
+    pub(super) context: &'a Context,
+    /// With its addresses.
+    pub(super) pod: &'a Value,
+    pub(super) container: &'a Value,
+    pub(super) sandbox: &'a Sandbox,
+    pub(super) volumes: &'a PodVolumes,
+    pub(super) number: u64,
+}
+
+impl Plan<'_> {
+    /// Makes the container. What is wrong is the reason and the message of a container that waits.
+    pub(super) fn make(&self, pulled: &Pulled) -> Result<Made, Missing> {
+        let (node, image) = (&self.context.node, &*pulled.image);
+        let config = |error: setup::ConfigError| (error.reason, error.message);
+        let user = setup::user(self.pod, self.container, image).map_err(config)?;
+        let env = setup::environment(node, self.pod, self.container, image, &[self.sandbox.ip]).map_err(config)?;
+        let command = setup::command(self.container, image, &env);
+        let mut mounts = setup::mounts(node, self.pod, self.container, self.volumes).map_err(config)?;
+        if command.is_empty() {
+            return Err(("CreateContainerError", "failed to generate container spec: no command specified".to_owned()));
+        }
+        let failed = |error: std::io::Error| ("CreateContainerError", format!("failed to create containerd container: {error}"));
+        let lower = self.context.unpacked.folder(&node.root.join(IMAGES), &pulled.id, &pulled.image).map_err(failed)?;
+        let name = text(&self.container["name"]);
+        let uid = text(&self.pod["metadata"]["uid"]);
+        let folder = folder_of(&node.root, uid).join(name).join(self.number.to_string());
+        let read_only = self.container["securityContext"]["readOnlyRootFilesystem"] == true;
+        let last_words_at = text(&self.container["terminationMessagePath"]);
+        let (own, file) = rootfs::make(&folder, lower, read_only, last_words_at).map_err(failed)?;
+        mounts.extend(own);
+        let (memory, cpu) = self.limits();
+        let container = Arc::new(Container {
+            files: Files::new(mounts, user.clone(), node.disk.clone()),
+            net: self.sandbox.net.clone(),
+            memory,
+            cpu,
+            programs: image.programs.clone(),
+            processes: Arc::default(),
+            hostname: self.sandbox.hostname.clone(),
+        });
+        let given = text(&self.container["workingDir"]);
+        let cwd = if given.is_empty() { image.working_dir.as_deref().unwrap_or("/") } else { given };
+        let cwd = Path::new("/").join(cwd);
+        // runc makes it where it is missing; of a root that cannot be written to, it says so when something is written.
+        let _ = container.files.as_user(k3s_arc_container::User::default()).create_dir_all(&cwd);
+        let attempt = Arc::new(Attempt::new(Recipe {
+            name: name.to_owned(),
+            number: self.number,
+            image: pulled.name.clone(),
+            image_id: pulled.id.clone(),
+            resources: self.container["resources"].clone(),
+            user,
+            env,
+            cwd,
+            container,
+            last_words: LastWords { file, or_log: self.container["terminationMessagePolicy"] == "FallbackToLogsOnError" },
+            has_stdin: self.container["stdin"] == true,
+            has_terminal: self.container["tty"] == true,
+        }));
+        Ok(Made { attempt, command })
+    }
+
+    fn limits(&self) -> (Arc<Memory>, Arc<Cpu>) {
+        let limits = &self.container["resources"]["limits"];
+        let memory = u64::try_from(Quantity::of(&limits["memory"]).value()).ok().filter(|bytes| *bytes > 0);
+        let cpu = u64::try_from(Quantity::of(&limits["cpu"]).milli_value()).ok().filter(|millis| *millis > 0);
+        (
+            Arc::new(memory.map_or_else(Memory::unlimited, Memory::limited)),
+            Arc::new(cpu.map_or_else(Cpu::unlimited, Cpu::limited)),
+        )
+    }
+}
+
+impl Made {
+    /// The program that it is to run, or why it does not start, as containerd says it.
+    pub(super) fn program(&self) -> Result<Arc<dyn Program>, String> {
+        let recipe = &self.attempt.recipe;
+        let name = self.command.first().map_or("", String::as_str);
+        let found = recipe.container.programs.find(name, recipe.env.get("PATH").map(String::as_str));
+        found.map(|(_, program)| program).map_err(|why| {
+            format!(
+                "failed to create containerd task: failed to create shim task: OCI runtime create failed: runc create failed: unable \
+                 to start container process: error during container init: {why}"
+            )
+        })
+    }
+
+    /// Begins to run: see [`Attempt::start`].
+    pub(super) fn start(
+        self,
+        program: &Arc<dyn Program>,
+        clock: impl Fn() -> Timestamp + Send + 'static,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        self.attempt.start(program, self.command, clock)
+    }
+}
+
+/// A pod with the addresses that its containers may ask for.
+pub(super) fn with_addresses(pod: &Value, host_ip: &str, ip: &str) -> Value {
+    let mut pod = pod.clone();
+    let status = &mut pod["status"];
+    status["hostIP"] = host_ip.into();
+    status["hostIPs"] = json!([{"ip": host_ip}]);
+    status["podIP"] = ip.into();
+    status["podIPs"] = json!([{"ip": ip}]);
+    pod
+}
+
+/// The number of the next attempt at a container of which this kubelet knows none.
+pub(super) fn first_number(status: &Value, key: &str, container: &str) -> u64 {
+    let before = list(&status[key]).iter().find(|status| text(&status["name"]) == container);
+    before.and_then(|status| status["restartCount"].as_u64()).unwrap_or_default()
+}
