@@ -19,10 +19,11 @@ use crate::clock::Clock;
 use crate::cluster::Cluster;
 use crate::faults::ServerControl;
 use crate::net::Network;
-use crate::node::NodeSpec;
 use crate::node::command::NodeOutput;
+use crate::node::images::Images;
+use crate::node::{Node, NodeSpec, kubelet};
 use crate::store::Store;
-use crate::{boot, controllers};
+use crate::{boot, controllers, packaged};
 
 /// The node that there is when nobody asks for others.
 const DEFAULT_NODE: &str = "k3s";
@@ -151,6 +152,27 @@ impl Builder {
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
         controllers::start(&cluster, &mut tasks);
+        let images = Arc::new(Images::default());
+        for (name, image) in packaged::images(&Arc::downgrade(&cluster)) {
+            images.register(name, image);
+        }
+        for (name, image) in self.images {
+            images.register(&name, image);
+        }
+        let root =
+            directory.map_or_else(|| std::env::temp_dir().join(format!("k3s-arc-{}", uuid::Uuid::new_v4())), Path::to_owned);
+        for (number, spec) in nodes.into_iter().enumerate() {
+            let node = Node {
+                root: root.join("nodes").join(&spec.name),
+                spec,
+                number: u8::try_from(number).unwrap_or(u8::MAX),
+                disk: Arc::default(),
+                images: images.clone(),
+                network: cluster.network.clone(),
+                cluster: cluster.clone(),
+            };
+            kubelet::start(node, &mut tasks);
+        }
         tasks.spawn(server::serve(listener, tls, cluster.clone(), stopped));
         Ok(Emulator { address, kubeconfig, cluster, stop, tasks })
     }
