@@ -48,8 +48,8 @@ pub(super) struct Found {
 
 /// Where what a container says at its end is found (`terminationMessagePath`, `terminationMessagePolicy`).
 pub(super) struct LastWords {
-    /// The file on this machine.
-    pub(super) file: PathBuf,
+    /// The file on this machine, if there is one.
+    pub(super) file: Option<PathBuf>,
     /// Whether the end of the log serves when that is empty and the container failed.
     pub(super) or_log: bool,
 }
@@ -246,7 +246,8 @@ impl Attempt {
 
     /// What it says at its end (`getTerminationMessage`).
     fn last_words(&self, code: i32) -> String {
-        let content = std::fs::read(&self.recipe.last_words.file).unwrap_or_default();
+        let file = self.recipe.last_words.file.as_ref();
+        let content = file.and_then(|file| std::fs::read(file).ok()).unwrap_or_default();
         if content.is_empty() && self.recipe.last_words.or_log && code != 0 {
             return self.log.tail(MOST_LINES, MOST_LOG);
         }

@@ -60,17 +60,8 @@ fn unpack(folder: &Path, image: &Image) -> io::Result<()> {
     Ok(())
 }
 
-/// Makes a container's root and the file of its last words; both are mounts.
-pub(super) fn make(folder: &Path, image: PathBuf, read_only: bool, last_words_at: &str) -> io::Result<(Vec<Mount>, PathBuf)> {
-    let root = folder.join("root");
-    fs::create_dir_all(&root)?;
-    let file = folder.join("termination-log");
-    fs::write(&file, b"")?;
-    fs::set_permissions(&file, fs::Permissions::from_mode(0o666))?;
-    let mut mounts = vec![Mount { at: "/".into(), source: root, lower: Some(image), read_only }];
-    if !last_words_at.is_empty() {
-        let at = Path::new("/").join(last_words_at);
-        mounts.push(Mount { at, source: file.clone(), lower: None, read_only: false });
-    }
-    Ok((mounts, file))
+/// Makes a container's root.
+pub(super) fn make(folder: &Path, image: PathBuf, read_only: bool) -> io::Result<Mount> {
+    fs::create_dir_all(folder)?;
+    Ok(Mount { at: "/".into(), source: folder.to_owned(), lower: Some(image), read_only })
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use k3s_arc_container::files::Files;
-use k3s_arc_container::{Container, Cpu, Memory, Program};
+use k3s_arc_container::{Container, Program, User};
 use serde_json::{Value, json};
 
 use super::Context;
@@ -13,10 +13,8 @@ use super::attempt::{Attempt, LastWords, Recipe};
 use super::pulls::{Missing, Pulled};
 use super::rootfs;
 use super::sandbox::Sandbox;
-use crate::kinds::quantity::Quantity;
 use crate::kinds::view::{list, text};
-use crate::node::setup;
-use crate::node::setup::volumes::PodVolumes;
+use crate::node::setup::{self, PodVolumes};
 
 /// Where a node keeps its containers, and the files of its images.
 const CONTAINERS: &str = "var/lib/containers";
@@ -61,11 +59,11 @@ impl Plan<'_> {
         let name = text(&self.container["name"]);
         let uid = text(&self.pod["metadata"]["uid"]);
         let folder = folder_of(&node.root, uid).join(name).join(self.number.to_string());
-        let read_only = self.container["securityContext"]["readOnlyRootFilesystem"] == true;
-        let last_words_at = text(&self.container["terminationMessagePath"]);
-        let (own, file) = rootfs::make(&folder, lower, read_only, last_words_at).map_err(failed)?;
-        mounts.extend(own);
-        let (memory, cpu) = self.limits();
+        let last_words_at = Path::new("/").join(text(&self.container["terminationMessagePath"]));
+        let last_words = mounts.iter().find(|mount| mount.at == last_words_at).map(|mount| mount.source.clone());
+        mounts.push(rootfs::make(&folder, lower, setup::root_is_read_only(self.container)).map_err(failed)?);
+        let (memory, cpu) = setup::limits(self.container);
+        setup::cgroup::follow(&setup::cgroup::directory(node, self.pod, self.container), &memory, &cpu);
         let container = Arc::new(Container {
             files: Files::new(mounts, user.clone(), node.disk.clone()),
             net: self.sandbox.net.clone(),
@@ -73,13 +71,13 @@ impl Plan<'_> {
             cpu,
             programs: image.programs.clone(),
             processes: Arc::default(),
-            hostname: self.sandbox.hostname.clone(),
+            hostname: setup::host_name(node, self.pod),
         });
         let given = text(&self.container["workingDir"]);
         let cwd = if given.is_empty() { image.working_dir.as_deref().unwrap_or("/") } else { given };
         let cwd = Path::new("/").join(cwd);
         // runc makes it where it is missing; of a root that cannot be written to, it says so when something is written.
-        let _ = container.files.as_user(k3s_arc_container::User::default()).create_dir_all(&cwd);
+        let _ = container.files.as_user(User::default()).create_dir_all(&cwd);
         let attempt = Arc::new(Attempt::new(Recipe {
             name: name.to_owned(),
             number: self.number,
@@ -90,21 +88,11 @@ impl Plan<'_> {
             env,
             cwd,
             container,
-            last_words: LastWords { file, or_log: self.container["terminationMessagePolicy"] == "FallbackToLogsOnError" },
+            last_words: LastWords { file: last_words, or_log: self.container["terminationMessagePolicy"] == "FallbackToLogsOnError" },
             has_stdin: self.container["stdin"] == true,
             has_terminal: self.container["tty"] == true,
         }));
         Ok(Made { attempt, command })
-    }
-
-    fn limits(&self) -> (Arc<Memory>, Arc<Cpu>) {
-        let limits = &self.container["resources"]["limits"];
-        let memory = u64::try_from(Quantity::of(&limits["memory"]).value()).ok().filter(|bytes| *bytes > 0);
-        let cpu = u64::try_from(Quantity::of(&limits["cpu"]).milli_value()).ok().filter(|millis| *millis > 0);
-        (
-            Arc::new(memory.map_or_else(Memory::unlimited, Memory::limited)),
-            Arc::new(cpu.map_or_else(Cpu::unlimited, Cpu::limited)),
-        )
     }
 }
 

@@ -19,7 +19,7 @@ use super::status::{self, Known, Reasons, is_sidecar};
 use super::termination::{self, Ending};
 use super::{admission, hooks, probes};
 use crate::kinds::view::text;
-use crate::node::setup::volumes::{self, PodVolumes};
+use crate::node::setup::{PodVolumes, volumes};
 
 /// What failed is tried again after this (`backOffPeriod`).
 const RETRY: SignedDuration = SignedDuration::from_secs(10);
@@ -44,6 +44,9 @@ struct Worker {
     pod: Arc<Pod>,
     volumes: Option<PodVolumes>,
     mount_wait: SignedDuration,
+    /// When what the volumes show is brought up to date, and of which pod it is.
+    refresh_at: Timestamp,
+    refreshed: Arc<Value>,
     crashes: Backoff,
     pulls: Pulls,
     reasons: Reasons,
@@ -58,6 +61,8 @@ pub(super) async fn run(context: Arc<Context>, pod: Arc<Pod>) {
         pod,
         volumes: None,
         mount_wait: FIRST_MOUNT,
+        refresh_at: Timestamp::MAX,
+        refreshed: Arc::default(),
         crashes: Backoff::default(),
         pulls: Pulls::default(),
         reasons: Reasons::new(),
@@ -193,13 +198,19 @@ impl Worker {
     fn mount(&mut self) -> Result<Timestamp, Timestamp> {
         let (object, now) = (self.pod.object(), self.now());
         if let Some(volumes) = &self.volumes {
-            volumes.refresh(&self.context.node, &object);
-            return Ok(now + REFRESH);
+            if self.refresh_at <= now || !Arc::ptr_eq(&self.refreshed, &object) {
+                if let Err(error) = volumes.refresh(&self.context.node, &object) {
+                    self.context.recorder.warning(&object, "", error.reason, &error.message);
+                }
+                (self.refresh_at, self.refreshed) = (now + REFRESH, object);
+            }
+            return Ok(self.refresh_at);
         }
         match volumes::set_up(&self.context.node, &object) {
             Ok(volumes) => {
                 self.volumes = Some(volumes);
-                Ok(now + REFRESH)
+                (self.refresh_at, self.refreshed) = (now + REFRESH, object);
+                Ok(self.refresh_at)
             }
             Err(error) => {
                 self.context.recorder.warning(&object, "", error.reason, &error.message);
@@ -393,7 +404,11 @@ impl Worker {
         if !is_rejected {
             self.report(true);
         }
-        self.volumes = None;
+        if let Some(volumes) = self.volumes.take()
+            && let Err(error) = volumes.tear_down(&self.context.node)
+        {
+            tracing::warn!(pod = self.pod.title(), %error, "a pod's volumes stay");
+        }
         self.pod.is_admitted.store(false, Ordering::Relaxed);
         let status = status::finished(self.pod.status(), &self.pod.object());
         self.context.reports.set(&self.pod, status, true, true);
