@@ -20,7 +20,8 @@ use crate::cluster::Cluster;
 use crate::faults::ServerControl;
 use crate::net::Network;
 use crate::node::command::NodeOutput;
-use crate::node::images::Images;
+use crate::node::control::NodeControl;
+use crate::node::images::{Images, PullFault};
 use crate::node::{Node, NodeSpec, kubelet};
 use crate::store::Store;
 use crate::{boot, controllers, packaged};
@@ -43,6 +44,12 @@ pub enum StartError {
     /// No certificates.
     #[error(transparent)]
     Authority(#[from] AuthorityError),
+    /// The folder of a node's files cannot be made.
+    #[error("the files of a node in {0}: {1}")]
+    Root(PathBuf, #[source] io::Error),
+    /// Nodes are numbered by a byte of their pods' addresses.
+    #[error("more nodes than 256")]
+    TooManyNodes,
     /// The objects of a new cluster could not be made.
     #[error("the objects of a new cluster: {0}")]
     Boot(String),
@@ -159,13 +166,17 @@ impl Builder {
         for (name, image) in self.images {
             images.register(&name, image);
         }
-        let root =
-            directory.map_or_else(|| std::env::temp_dir().join(format!("k3s-arc-{}", uuid::Uuid::new_v4())), Path::to_owned);
+        let folder = match self.root.or_else(|| directory.map(|directory| directory.join("nodes"))) {
+            Some(root) => Folder::Kept(root),
+            None => Folder::passing()?,
+        };
         for (number, spec) in nodes.into_iter().enumerate() {
+            let root = folder.path().join(&spec.name);
+            private_directory(&root).map_err(|error| StartError::Root(root.clone(), error))?;
             let node = Node {
-                root: root.join("nodes").join(&spec.name),
+                root,
                 spec,
-                number: u8::try_from(number).unwrap_or(u8::MAX),
+                number: u8::try_from(number).map_err(|_| StartError::TooManyNodes)?,
                 disk: Arc::default(),
                 images: images.clone(),
                 network: cluster.network.clone(),
@@ -174,7 +185,30 @@ impl Builder {
             kubelet::start(node, &mut tasks);
         }
         tasks.spawn(server::serve(listener, tls, cluster.clone(), stopped));
-        Ok(Emulator { address, kubeconfig, cluster, stop, tasks })
+        Ok(Emulator { address, kubeconfig, cluster, stop, tasks, images, _folder: folder })
+    }
+}
+
+/// Where the nodes have their files.
+#[derive(Debug)]
+enum Folder {
+    /// Where its user wants them.
+    Kept(PathBuf),
+    /// Nowhere for long.
+    Passing(tempfile::TempDir),
+}
+
+impl Folder {
+    fn passing() -> Result<Self, StartError> {
+        let made = tempfile::Builder::new().prefix("k3s-arc-emulator-").tempdir();
+        made.map(Self::Passing).map_err(|error| StartError::Root(std::env::temp_dir(), error))
+    }
+
+    fn path(&self) -> &Path {
+        match self {
+            Self::Kept(path) => path,
+            Self::Passing(folder) => folder.path(),
+        }
     }
 }
 
@@ -207,8 +241,11 @@ pub struct Emulator {
     address: SocketAddr,
     kubeconfig: String,
     cluster: Arc<Cluster>,
+    images: Arc<Images>,
     stop: watch::Sender<bool>,
     tasks: JoinSet<()>,
+    /// Removed when all of the above is gone.
+    _folder: Folder,
 }
 
 impl Emulator {
@@ -254,9 +291,20 @@ impl Emulator {
         ServerControl(self.cluster.clone())
     }
 
+    /// A node, to run commands on and to let fail. None: it has none of that name.
+    #[must_use]
+    pub fn node(&self, name: &str) -> Option<NodeControl> {
+        self.cluster.nodes.get(name).map(NodeControl)
+    }
+
     /// Runs a command as root in a node's own files and network, by the busybox there. None: it has no node of that name.
-    pub async fn node_exec(&self, _node: &str, _command: &[String]) -> Option<NodeOutput> {
-        None
+    pub async fn node_exec(&self, node: &str, command: &[String]) -> Option<NodeOutput> {
+        Some(self.node(node)?.exec(command).await)
+    }
+
+    /// Lets every pull of an image go wrong, or slowly; none: as it is registered. An image that a node has already is not pulled.
+    pub fn fail_pulls(&self, image: &str, fault: Option<PullFault>) {
+        self.images.set_fault(image, fault);
     }
 
     /// A node's own files, as its root sees them. None: it has no node of that name.

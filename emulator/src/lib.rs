@@ -73,3 +73,6 @@ pub use faults::ServerControl;
 pub use k3s_arc_container as container;
 pub use node::NodeSpec;
 pub use node::command::NodeOutput;
+pub use node::control::NodeControl;
+pub use node::images::{PullFailure, PullFault};
+pub use node::kubelet::Pressure;

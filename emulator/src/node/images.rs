@@ -10,17 +10,16 @@ use sha2::{Digest, Sha256};
 
 /// What goes wrong when an image is pulled.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct PullFault {
+pub struct PullFault {
     /// How long it takes.
-    pub(crate) delay: Duration,
+    pub delay: Duration,
     /// How it ends; none: well.
-    pub(crate) failure: Option<PullFailure>,
+    pub failure: Option<PullFailure>,
 }
 
 /// Why an image cannot be pulled.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[allow(dead_code)] // Most are there to be chosen.
-pub(crate) enum PullFailure {
+pub enum PullFailure {
     /// Nobody knows the registry.
     NoSuchHost,
     /// The registry does not listen.

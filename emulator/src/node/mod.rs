@@ -1,6 +1,7 @@
 //! Nodes: where pods run. Each has a root folder on this machine, a kubelet, and the images that were registered with the emulator.
 
 pub(crate) mod command;
+pub(crate) mod control;
 pub(crate) mod images;
 pub(crate) mod kubelet;
 #[allow(dead_code)] // Until the kubelet calls it.

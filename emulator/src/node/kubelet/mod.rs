@@ -46,7 +46,7 @@ use super::Node;
 use crate::status::Refusal;
 use client::Client;
 use events::Recorder;
-pub(crate) use node_status::Pressure;
+pub use node_status::Pressure;
 use node_status::Pressures;
 use pod::Pod;
 use reports::Reports;
@@ -197,41 +197,40 @@ impl Drop for Known {
 }
 
 impl Kubelet {
+    /// Its node.
+    pub(crate) fn node(&self) -> &Node {
+        &self.context.node
+    }
+
     /// Ends it, and all that runs on its node. The API keeps what it was told last.
-    #[allow(dead_code)] // Who stops a node alone is yet to come.
     pub(crate) async fn stop(&self) {
         self.stop.send_replace(true);
         self.stop.closed().await;
     }
 
     /// Silences the node: it tells nothing and hears nothing, and its containers go on.
-    #[allow(dead_code)] // What injects faults is yet to come.
     pub(crate) fn pause(&self) {
         self.silent.send_replace(true);
     }
 
     /// Ends the silence.
-    #[allow(dead_code)]
     pub(crate) fn resume(&self) {
         self.silent.send_replace(false);
         heartbeat::report(&self.context, true);
     }
 
     /// Lets the node be short of something, or not any more.
-    #[allow(dead_code)]
     pub(crate) fn set_pressure(&self, pressure: Pressure, holds: bool) {
         self.context.pressures.set(pressure, holds);
         self.context.node_changed.notify_one();
     }
 
     /// Starts the kubelet itself anew; its containers go on.
-    #[allow(dead_code)]
     pub(crate) fn restart(&self) {
         heartbeat::register(&self.context);
     }
 
     /// The machine starts anew: nothing of what ran does any more, and what should is started again.
-    #[allow(dead_code)]
     pub(crate) fn reboot(&self) {
         let now = self.context.now();
         *self.context.boot_id.lock().unwrap_or_else(PoisonError::into_inner) = uuid::Uuid::new_v4().to_string();

@@ -20,7 +20,7 @@ const MOST_IMAGES: usize = 50;
 
 /// What a node can run short of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Pressure {
+pub enum Pressure {
     /// Memory.
     Memory,
     /// Disk space.

@@ -88,7 +88,10 @@ impl Plan<'_> {
             env,
             cwd,
             container,
-            last_words: LastWords { file: last_words, or_log: self.container["terminationMessagePolicy"] == "FallbackToLogsOnError" },
+            last_words: LastWords {
+                file: last_words,
+                or_log: self.container["terminationMessagePolicy"] == "FallbackToLogsOnError",
+            },
             has_stdin: self.container["stdin"] == true,
             has_terminal: self.container["tty"] == true,
         }));
