@@ -149,6 +149,9 @@ impl World<'_> {
     /// Makes what a Corefile says.
     pub(super) fn instance(&self, text: &str) -> Result<Instance, String> {
         let blocks = self.blocks(text, true)?;
+        if blocks.is_empty() {
+            return Err("an empty Corefile stands for one of the plugin whoami, which is not emulated".to_owned());
+        }
         let mut sites = blocks
             .iter()
             .map(site)
@@ -169,7 +172,7 @@ impl World<'_> {
             let chain: Chain = Arc::new(site.plugins);
             for (zone, port) in site.zones {
                 if !seen.insert((names::text(&zone), port)) {
-                    return Err(format!("cannot serve dns://{zone}:{port} - it is already defined"));
+                    return Err(format!("cannot serve dns://{}:{port} - it is already defined", names::text(&zone)));
                 }
                 let server = instance.servers.entry(port).or_insert_with(|| Server { zones: Vec::new() });
                 server.zones.push((zone, chain.clone()));
@@ -249,13 +252,29 @@ impl Instance {
     pub(super) fn start_lines(&self) -> Vec<String> {
         let mut lines = Vec::new();
         for (port, server) in &self.servers {
-            let mut zones: Vec<_> = server.zones.iter().map(|(zone, _)| zone.to_ascii()).collect();
+            let mut zones: Vec<_> = server.zones.iter().map(|(zone, _)| names::text(zone)).collect();
             zones.sort();
             let on = self.bound.get(port).map(|address| format!(" on {address}")).unwrap_or_default();
-            lines.extend(zones.iter().map(|zone| format!("{zone}:{port}{on}")));
+            for zone in zones {
+                if !is_preferred(&zone) {
+                    lines.push(format!("Warning: Domain {zone:?} does not follow RFC1035 preferred syntax"));
+                }
+                lines.push(format!("{zone}:{port}{on}"));
+            }
         }
         lines
     }
+}
+
+/// Whether a zone is a name as RFC 1035 would have it (`checkZoneSyntax`).
+fn is_preferred(zone: &str) -> bool {
+    let is_label = |label: &str| {
+        label.starts_with(|c: char| c.is_ascii_alphabetic())
+            && label.ends_with(|c: char| c.is_ascii_alphanumeric())
+            && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
+    };
+    let is_reverse = zone.ends_with(".in-addr.arpa.") || zone.ends_with(".ip6.arpa.");
+    zone == "." || is_reverse || zone.trim_end_matches('.').split('.').all(is_label)
 }
 
 fn site(block: &Block) -> Result<Site, String> {

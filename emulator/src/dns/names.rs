@@ -6,9 +6,15 @@ use hickory_proto::rr::Name;
 
 /// A name of a text, whole (with the last dot) whether the text is or not.
 pub(super) fn name(text: &str) -> Option<Name> {
-    let mut name = Name::from_ascii(text).ok()?;
-    name.set_fqdn(true);
-    Some(name)
+    let text = text.strip_suffix('.').unwrap_or(text);
+    if text.is_empty() {
+        return Some(Name::root());
+    }
+    if text.split('.').any(str::is_empty) {
+        return None;
+    }
+    // Any characters make a label, as they do for CoreDNS.
+    Name::from_labels(text.split('.').map(str::as_bytes)).ok()
 }
 
 /// The labels of a name in lower case.
@@ -18,7 +24,7 @@ pub(super) fn labels(name: &Name) -> Vec<String> {
 
 /// A name as texts have it: in lower case.
 pub(super) fn text(name: &Name) -> String {
-    name.to_lowercase().to_ascii()
+    labels(name).iter().map(|label| format!("{label}.")).reduce(|all, label| all + &label).unwrap_or_else(|| ".".to_owned())
 }
 
 /// The longest of the zones that a name is in (`plugin.Zones.Matches`).

@@ -121,7 +121,7 @@ impl<'a> Dispenser<'a> {
         self.error(&format!("'{}' is not emulated", self.word()))
     }
 
-    pub(super) fn syntax_error(&self, expected: &str) -> String {
+    pub(in crate::dns) fn syntax_error(&self, expected: &str) -> String {
         let (file, line, word) = (self.file(), self.line(), self.word());
         format!("{file}:{line} - Syntax error: Unexpected token '{word}', expecting '{expected}'")
     }

@@ -27,7 +27,7 @@ impl Errors {
                 // It is about panics of CoreDNS.
                 "stacktrace" => {}
                 "consolidate" => return Err(words.not_emulated()),
-                _ => return Err(words.argument_error()),
+                word => return Err(words.syntax_error(&format!("Unknown field {word}"))),
             }
         }
         if words.next() {

@@ -20,7 +20,7 @@ use super::{Next, Outcome, Plugin};
 use crate::cluster::Cluster;
 use crate::dns::corefile::Dispenser;
 use crate::dns::message::Request;
-use crate::dns::names::{labels, zone_of, zones};
+use crate::dns::names::{is_reverse, labels, zone_of, zones};
 use crate::dns::setup::{Fall, duration, number};
 use backend::{Missing, View};
 use catalog::{Catalog, Follower};
@@ -58,7 +58,7 @@ impl Kubernetes {
     ) -> Result<Self, String> {
         words.next();
         let zones = zones(&words.arguments(), block);
-        let is_forward = |zone: &Name| !matches!(labels(zone).as_slice(), [.., tree, arpa] if arpa == "arpa" && (tree == "in-addr" || tree == "ip6"));
+        let is_forward = |zone: &Name| !is_reverse(&labels(zone));
         let primary = zones.iter().position(is_forward).ok_or("non-reverse zone name must be used")?;
         let mut plugin = Self {
             zones,
