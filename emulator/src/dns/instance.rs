@@ -206,7 +206,7 @@ impl World<'_> {
             "errors" => Box::new(Errors::setup(words, self.log)?),
             "log" => Box::new(Logger::setup(words, self.log)?),
             "loadbalance" => Box::new(LoadBalance::setup(words)?),
-            "cache" => Box::new(Cache::setup(words, keys)?),
+            "cache" => Box::new(Cache::setup(words, keys, self.cluster)?),
             "rewrite" => Box::new(Rewrite::setup(words)?),
             "hosts" => Box::new(Hosts::setup(words, keys, self.files, self.log)?),
             "kubernetes" => Box::new(Kubernetes::setup(words, keys, self.net, self.cluster)?),

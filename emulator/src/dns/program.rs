@@ -312,7 +312,8 @@ impl Running {
         self.pages.retain(|_, (page, task)| *page != Page::Ready || stop(task));
         if !self.lame_duck.is_zero() {
             self.log.line(&format!("[INFO] plugin/health: Going into lameduck mode for {:?}", self.lame_duck));
-            tokio::time::sleep(self.lame_duck).await;
+            let outside = self.cluster.upgrade().map_or(self.lame_duck, |cluster| cluster.time.outside(self.lame_duck));
+            tokio::time::sleep(outside).await;
         }
         self.tasks.shutdown().await;
     }

@@ -17,10 +17,9 @@ use super::output::Log;
 use super::plugin::forward::exchange;
 use super::plugin::metrics::Counts;
 use super::plugin::recursion::Found;
-use crate::access::authority::Authority;
 use crate::cluster::Cluster;
 use crate::net::{Network, PodNet};
-use crate::store::{Key, Store};
+use crate::store::Key;
 
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
 
@@ -172,12 +171,11 @@ const COREFILE: &str = ".:53 {
 
 impl World {
     fn start(corefile: &str) -> Self {
-        let network = Arc::new(Network::new(([127, 0, 0, 1], 6443).into()));
-        let cluster = Arc::new(Cluster::new(Store::open(None).unwrap(), Authority::open(None).unwrap(), network.clone()));
+        let cluster = Cluster::new_in_memory();
         let files = [("Corefile", corefile), ("NodeHosts", "192.0.2.1 server-0\n")];
         let folder = Folder::with(&files.map(|(name, content)| (name.to_owned(), content.to_owned())).into());
         let (printed, (killer, signals)) = (Printed::default(), Signals::by_hand());
-        let (net, client) = (network.attach(0).unwrap(), network.attach(0).unwrap());
+        let (net, client) = (cluster.network.attach(0).unwrap(), cluster.network.attach(0).unwrap());
         let image = super::image(Arc::downgrade(&cluster));
         let process = Process {
             args: ["/coredns", "-conf", "/etc/coredns/Corefile"].map(str::to_owned).into(),

@@ -18,7 +18,6 @@ struct Metadata {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Service {
-    metadata: Metadata,
     pub(crate) spec: ServiceSpec,
     status: ServiceStatus,
 }
@@ -98,10 +97,6 @@ impl Service {
     pub(crate) fn external_ips(&self) -> impl Iterator<Item = &str> {
         let balanced = self.status.load_balancer.ingress.iter().map(|ingress| ingress.ip.as_str());
         self.spec.external_ips.iter().map(String::as_str).chain(balanced).filter(|ip| !ip.is_empty())
-    }
-
-    pub(crate) fn labels(&self) -> &BTreeMap<String, String> {
-        &self.metadata.labels
     }
 }
 

@@ -11,6 +11,7 @@ use std::sync::Weak;
 use k3s_arc_container::{Image, Process};
 
 use crate::cluster::Cluster;
+use crate::dns;
 
 /// The images that K3s has, by the names that it gives them.
 pub(crate) fn images(cluster: &Weak<Cluster>) -> Vec<(&'static str, Image)> {
@@ -20,6 +21,7 @@ pub(crate) fn images(cluster: &Weak<Cluster>) -> Vec<(&'static str, Image)> {
         ("rancher/mirrored-library-busybox:1.36.1", k3s_arc_busybox::image()),
         ("busybox:1.36", k3s_arc_busybox::image()),
         ("busybox", k3s_arc_busybox::image()),
+        (dns::IMAGE, dns::image(cluster.clone())),
         ("rancher/local-path-provisioner:v0.0.32", local_path::image(cluster.clone())),
     ]
 }

@@ -1,16 +1,17 @@
 //! `cache`: what was told is told again for a while.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use hickory_proto::op::{Message, OpCode, ResponseCode};
 use hickory_proto::rr::{Name, Record, RecordType};
-use tokio::time::Instant;
+use jiff::Timestamp;
 
 use super::{Next, Outcome, Plugin};
+use crate::cluster::Cluster;
 use crate::dns::corefile::Dispenser;
 use crate::dns::message::Request;
 use crate::dns::names;
@@ -71,15 +72,15 @@ struct Key {
 #[derive(Debug)]
 struct Item {
     reply: Message,
-    stored: Instant,
+    stored: Timestamp,
     ttl: u32,
 }
 
 impl Item {
     /// Seconds that are left.
-    fn left(&self, now: Instant) -> u32 {
+    fn left(&self, now: Timestamp) -> u32 {
         let age = now.duration_since(self.stored).as_secs();
-        self.ttl.saturating_sub(u32::try_from(age).unwrap_or(u32::MAX))
+        self.ttl.saturating_sub(u32::try_from(age.max(0)).unwrap_or(u32::MAX))
     }
 }
 
@@ -100,10 +101,11 @@ pub(in crate::dns) struct Cache {
     no_denial: Vec<Name>,
     keep_ttl: bool,
     kept: Mutex<Kept>,
+    cluster: Weak<Cluster>,
 }
 
 impl Cache {
-    pub(in crate::dns) fn setup(words: &mut Dispenser<'_>, block: &[String]) -> Result<Self, String> {
+    pub(in crate::dns) fn setup(words: &mut Dispenser<'_>, block: &[String], cluster: &Weak<Cluster>) -> Result<Self, String> {
         let mut cache = Self {
             zones: Vec::new(),
             success: Bounds { capacity: CAPACITY, least: LEAST, most: MOST },
@@ -113,6 +115,7 @@ impl Cache {
             no_denial: Vec::new(),
             keep_ttl: false,
             kept: Mutex::default(),
+            cluster: cluster.clone(),
         };
         words.next();
         let mut arguments = words.arguments();
@@ -177,12 +180,17 @@ impl Cache {
         Ok(())
     }
 
+    /// The time, which passes as it does for the rest of the cluster.
+    fn now(&self) -> Timestamp {
+        self.cluster.upgrade().map_or_else(Timestamp::now, |cluster| cluster.clock())
+    }
+
     fn kept(&self) -> MutexGuard<'_, Kept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn find(&self, key: &Key, request: &Request) -> Option<Message> {
-        let now = Instant::now();
+        let now = self.now();
         let kept = self.kept();
         let item = [&kept.denial, &kept.success].into_iter().find_map(|kept| kept.get(key).filter(|item| item.left(now) > 0))?;
         let mut reply = request.reply(item.reply.metadata.response_code);
@@ -220,10 +228,10 @@ impl Cache {
             let mut kept = reply.clone();
             // It is between two servers.
             kept.edns = None;
-            let item = Item { reply: kept, stored: Instant::now(), ttl };
+            let item = Item { reply: kept, stored: self.now(), ttl };
             let mut kept = self.kept();
             let kept = if matches!(sort, Sort::Success | Sort::Delegation) { &mut kept.success } else { &mut kept.denial };
-            make_room(kept, capacity);
+            make_room(kept, capacity, item.stored);
             kept.insert(key, item);
         }
         reply
@@ -253,11 +261,10 @@ fn least_ttl(reply: &Message, sort: Sort) -> u32 {
     }
 }
 
-fn make_room(kept: &mut HashMap<Key, Item>, capacity: usize) {
+fn make_room(kept: &mut HashMap<Key, Item>, capacity: usize, now: Timestamp) {
     if kept.len() < capacity.max(1) {
         return;
     }
-    let now = Instant::now();
     kept.retain(|_, item| item.left(now) > 0);
     // Any one will do, as it does in CoreDNS's shards.
     if kept.len() >= capacity.max(1)

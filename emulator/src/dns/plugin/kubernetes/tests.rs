@@ -15,16 +15,14 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::access::authority::Authority;
-use crate::boot;
 use crate::cluster::Cluster;
 use crate::dns::corefile;
 use crate::dns::instance::Instance;
 use crate::dns::message::{Received, Request};
 use crate::dns::names::name;
 use crate::dns::tests::{Folder, Printed, instance};
-use crate::net::{Network, PodNet};
-use crate::store::{Key, Store};
+use crate::net::PodNet;
+use crate::store::Key;
 
 #[derive(Deserialize)]
 struct Recording {
@@ -226,10 +224,7 @@ struct World {
 impl World {
     fn new() -> Self {
         let recording = Recording::read();
-        let network = Arc::new(Network::new(([127, 0, 0, 1], 6443).into()));
-        let cluster = Arc::new(Cluster::new(Store::open(None).unwrap(), Authority::open(None).unwrap(), network.clone()));
-        boot::boot(&cluster).unwrap();
-        network.serve(&cluster);
+        let cluster = Cluster::new_in_memory();
         for (resource, objects) in &recording.objects {
             let table: Arc<str> =
                 if resource == "endpointslices" { "endpointslices.discovery.k8s.io".into() } else { resource.as_str().into() };
@@ -244,7 +239,7 @@ impl World {
         }
         let folder = Folder::with(&recording.files);
         folder.write("etc/resolv.conf", "nameserver 10.42.0.20\n");
-        let pods = (2..=20).map(|_| network.attach(0).unwrap()).collect();
+        let pods = (2..=20).map(|_| cluster.network.attach(0).unwrap()).collect();
         Self { recording, cluster, pods, folder }
     }
 
