@@ -17,6 +17,8 @@ mod server;
 mod setup;
 mod sockets;
 #[cfg(test)]
+mod testing;
+#[cfg(test)]
 mod tests;
 
 use std::sync::Weak;

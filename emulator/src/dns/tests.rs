@@ -1,94 +1,23 @@
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Weak};
 
 use hickory_proto::op::{Message, Query};
 use hickory_proto::rr::RecordType;
-use k3s_arc_container::files::{Disk, Files, Mount};
-use k3s_arc_container::{Container, Input, Killer, Net, Output, Process, Signals, TERMINATE, Transport, User};
+use k3s_arc_container::{Container, Input, Killer, Net, Process, Signals, TERMINATE, Transport};
 use serde::Deserialize;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::task::JoinHandle;
 
-use super::instance::{Instance, World as Setting};
 use super::message::question;
 use super::names::name;
-use super::output::Log;
 use super::plugin::forward::exchange;
-use super::plugin::metrics::Counts;
-use super::plugin::recursion::Found;
+use super::sockets::Sockets;
+use super::testing::{Exchange, Folder, Printed, instance, unlike};
 use crate::cluster::Cluster;
 use crate::net::{Network, PodNet};
 use crate::store::Key;
 
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
-
-/// The folder of a container.
-pub(super) struct Folder(tempfile::TempDir);
-
-impl Folder {
-    /// With these files in `/etc/coredns`.
-    pub(super) fn with(files: &BTreeMap<String, String>) -> Self {
-        let folder = Self(tempfile::tempdir().unwrap());
-        std::fs::create_dir_all(folder.0.path().join("etc/coredns/custom")).unwrap();
-        folder.write("etc/resolv.conf", "nameserver 192.0.2.53\n");
-        for (name, content) in files {
-            folder.write(&format!("etc/coredns/{name}"), content);
-        }
-        folder
-    }
-
-    pub(super) fn write(&self, path: &str, content: &str) {
-        std::fs::write(self.0.path().join(path), content).unwrap();
-    }
-
-    pub(super) fn files(&self) -> Files {
-        let root = Mount { at: "/".into(), source: self.0.path().to_owned(), lower: None, read_only: false };
-        Files::new(vec![root], User::default(), Arc::new(Disk::default()))
-    }
-}
-
-/// What was printed so far.
-#[derive(Clone, Default)]
-pub(super) struct Printed(Arc<Mutex<Vec<u8>>>);
-
-impl Printed {
-    pub(super) fn output(&self) -> Output {
-        let printed = self.0.clone();
-        Output::new(move |bytes| {
-            printed.lock().unwrap().extend_from_slice(bytes);
-            Ok(())
-        })
-    }
-
-    pub(super) fn lines(&self) -> Vec<String> {
-        String::from_utf8_lossy(&self.0.lock().unwrap()).lines().map(str::to_owned).collect()
-    }
-}
-
-/// Makes what a Corefile says, for a pod of a network.
-pub(super) fn instance(
-    folder: &Folder,
-    env: &BTreeMap<String, String>,
-    net: Arc<dyn Net>,
-    cluster: &Weak<Cluster>,
-    printed: &Printed,
-) -> Result<Instance, String> {
-    let files = folder.files();
-    let (log, counts, loops) = (Log::new(printed.output()), Counts::default(), Found::new(None));
-    let world = Setting {
-        filename: "/etc/coredns/Corefile",
-        cwd: Path::new("/"),
-        files: &files,
-        env,
-        net: &net,
-        cluster,
-        log: &log,
-        counts: &counts,
-        loops: &loops,
-    };
-    world.instance(&files.read_to_string("/etc/coredns/Corefile").unwrap())
-}
 
 /// A Corefile with the files it imports, and what a CoreDNS 1.13.1 said to it.
 #[derive(Deserialize)]
@@ -142,6 +71,30 @@ async fn corefiles_are_read_as_coredns_reads_them() {
         }
     }
     assert!(all.len() > 60 && unlike.is_empty(), "{}", unlike.join("\n"));
+}
+
+/// Rewriting, forwarding, caching, hosts and zones of every kind, as a CoreDNS 1.13.1 does it.
+#[derive(Deserialize)]
+struct Plugins {
+    files: BTreeMap<String, String>,
+    answers: Vec<Exchange>,
+}
+
+#[tokio::test]
+async fn plugins_do_what_those_of_coredns_do() {
+    let recorded: Plugins = serde_json::from_str(include_str!("recorded/plugins.json")).unwrap();
+    let folder = Folder::with(&recorded.files);
+    let net: Arc<dyn Net> = Arc::new(Network::new(([127, 0, 0, 1], 6443).into())).attach(0).unwrap();
+    let mut instance = instance(&folder, &BTreeMap::new(), net.clone(), &Weak::new(), &Printed::default()).unwrap();
+    // The upstream of the others.
+    let (_current, changes) = tokio::sync::watch::channel(Arc::new(instance.servers.remove(&1054).unwrap()));
+    tokio::spawn(Sockets::open(&*net, 1054).await.unwrap().serve(changes));
+    let mut all_unlike = Vec::new();
+    for exchange in &recorded.answers {
+        all_unlike.extend(unlike(&instance, 1053, exchange).await);
+    }
+    assert!(recorded.answers.len() > 90);
+    assert!(all_unlike.is_empty(), "{} answers differ:\n{}", all_unlike.len(), all_unlike.join("\n"));
 }
 
 /// A CoreDNS in a pod.
