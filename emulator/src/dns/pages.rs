@@ -10,9 +10,11 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
+use tokio::time::sleep;
 
 use super::instance::Page;
 use super::plugin::metrics::{Counts, page};
+use super::sockets::FULL;
 
 /// Serves until it is dropped.
 pub(super) async fn serve(listener: TcpListener, what: Page, counts: Counts) {
@@ -21,7 +23,10 @@ pub(super) async fn serve(listener: TcpListener, what: Page, counts: Counts) {
         tokio::select! {
             Some(_) = connections.join_next() => {}
             accepted = listener.accept() => {
-                let Ok((stream, _)) = accepted else { continue };
+                let Ok((stream, _)) = accepted else {
+                    sleep(FULL).await;
+                    continue;
+                };
                 let counts = counts.clone();
                 let service = service_fn(move |request: http::Request<hyper::body::Incoming>| {
                     let told = tell(what, request.uri().path(), &counts);

@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::message::{Received, Request};
 use super::server::Server;
@@ -20,6 +20,9 @@ use super::server::Server;
 const IDLE: Duration = Duration::from_secs(10);
 /// Questions that wait for their answers at one port; more are not read.
 const MOST_AT_ONCE: usize = 4096;
+
+/// The pause after a connection that could not be accepted.
+pub(super) const FULL: Duration = Duration::from_millis(50);
 
 /// What is served at a port; it changes with the configuration.
 pub(super) type Current = watch::Receiver<Arc<Server>>;
@@ -75,8 +78,10 @@ async fn over_tcp(listener: TcpListener, current: Current) {
         tokio::select! {
             Some(_) = connections.join_next() => {}
             accepted = listener.accept() => {
-                if let Ok((stream, _)) = accepted {
-                    connections.spawn(connection(stream, current.clone()));
+                match accepted {
+                    Ok((stream, _)) => drop(connections.spawn(connection(stream, current.clone()))),
+                    // Out of file descriptors, most likely: those who are served now must finish first.
+                    Err(_) => sleep(FULL).await,
                 }
             }
         }

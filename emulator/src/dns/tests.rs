@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 
-use hickory_proto::op::{Message, Query};
+use hickory_proto::op::{Message, Query, ResponseCode};
 use hickory_proto::rr::RecordType;
 use k3s_arc_container::{Container, Input, Killer, Net, Process, Signals, TERMINATE, Transport};
 use serde::Deserialize;
@@ -241,6 +241,19 @@ async fn a_changed_corefile_is_taken_if_it_can_be() {
     world.until("[INFO] 127.0.0.1:").await;
     let line = world.printed.lines().pop().unwrap();
     assert!(line.contains(" - 5 \"A IN server-0. udp 26 false 512\" NOERROR qr,aa,rd "), "{line}");
+}
+
+#[tokio::test]
+async fn an_upstream_that_is_not_there_is_told_of() {
+    let world = World::start(".:53 {\n    errors\n    forward . 10.42.0.3\n}\n");
+    world.until("linux/amd64").await;
+    let reply = world.ask(Transport::Tcp).await;
+    assert_eq!(reply.metadata.response_code, ResponseCode::ServFail);
+    world.until("[ERROR] plugin/errors: 2 server-0. A: dial tcp 10.42.0.3:53: connect: connection refused").await;
+    world.ask(Transport::Udp).await;
+    world.until("[ERROR] plugin/errors: 2 server-0. A: read udp 10.42.0.2:").await;
+    let line = world.printed.lines().pop().unwrap();
+    assert!(line.ends_with("->10.42.0.3:53: read: connection refused"), "{line}");
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! `forward`: other servers are asked, through the pod's network. An upstream that does not answer is asked every half second whether
 //! it is back.
 
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
@@ -14,6 +15,7 @@ use hickory_proto::serialize::binary::BinEncodable as _;
 use k3s_arc_container::{Files, Net, Transport};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UdpSocket};
+use tokio::time::error::Elapsed;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{Next, Outcome, Plugin};
@@ -309,38 +311,37 @@ pub(in crate::dns) async fn exchange(
     message: &Message,
     patience: Duration,
 ) -> Result<Message, String> {
-    let protocol = if transport == Transport::Tcp { "tcp" } else { "udp" };
-    let told = async {
-        let real = net.route(to, transport)?;
-        let bytes = message.to_bytes().map_err(std::io::Error::other)?;
-        match transport {
-            Transport::Udp => over_udp(real, &bytes).await,
-            Transport::Tcp => over_tcp(real, &bytes).await,
+    let bytes = message.to_bytes().map_err(|error| error.to_string())?;
+    let told = match transport {
+        Transport::Udp => {
+            let any: SocketAddr = if to.is_ipv4() { ([0; 4], 0).into() } else { ([0; 16], 0).into() };
+            let socket = UdpSocket::bind(any).await.map_err(|error| format!("dial udp {to}: {error}"))?;
+            let port = socket.local_addr().map_or(0, |own| own.port());
+            let from = SocketAddr::new(if to.ip().is_loopback() { to.ip() } else { net.address() }, port);
+            let told = timeout(patience, over_udp(net, &socket, to, &bytes)).await;
+            told_or(told, &format!("read udp {from}->{to}"), "read")
         }
-    };
-    let failed = |what: &str| format!("read {protocol} {}->{to}: {what}", net.address());
-    let told = match timeout(patience, told).await {
-        Err(_) => return Err(failed("i/o timeout")),
-        Ok(Err(error)) => return Err(failed(&told_by_kernel(&error))),
-        Ok(Ok(told)) => told,
-    };
-    Message::from_vec(&told).map_err(|error| failed(&error.to_string()))
+        Transport::Tcp => told_or(timeout(patience, over_tcp(net, to, &bytes)).await, &format!("dial tcp {to}"), "connect"),
+    }?;
+    Message::from_vec(&told).map_err(|error| error.to_string())
 }
 
-/// An error as Go tells it.
-fn told_by_kernel(error: &std::io::Error) -> String {
-    match error.kind() {
-        std::io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
-        std::io::ErrorKind::HostUnreachable => "no route to host".to_owned(),
-        std::io::ErrorKind::UnexpectedEof => "EOF".to_owned(),
-        _ => error.to_string(),
+/// What was told, or why not, as Go has it.
+fn told_or(told: Result<io::Result<Vec<u8>>, Elapsed>, what: &str, call: &str) -> Result<Vec<u8>, String> {
+    match told {
+        Ok(Ok(told)) => Ok(told),
+        Err(_) => Err(format!("{what}: i/o timeout")),
+        Ok(Err(error)) => Err(match error.kind() {
+            io::ErrorKind::ConnectionRefused => format!("{what}: {call}: connection refused"),
+            io::ErrorKind::HostUnreachable => format!("{what}: {call}: no route to host"),
+            io::ErrorKind::UnexpectedEof => "EOF".to_owned(),
+            _ => format!("{what}: {error}"),
+        }),
     }
 }
 
-async fn over_udp(real: SocketAddr, bytes: &[u8]) -> std::io::Result<Vec<u8>> {
-    let any: SocketAddr = if real.is_ipv4() { ([0; 4], 0).into() } else { ([0; 16], 0).into() };
-    let socket = UdpSocket::bind(any).await?;
-    socket.connect(real).await?;
+async fn over_udp(net: &dyn Net, socket: &UdpSocket, to: SocketAddr, bytes: &[u8]) -> io::Result<Vec<u8>> {
+    socket.connect(net.route(to, Transport::Udp)?).await?;
     socket.send(bytes).await?;
     let mut buffer = vec![0; usize::from(u16::MAX)];
     loop {
@@ -353,9 +354,9 @@ async fn over_udp(real: SocketAddr, bytes: &[u8]) -> std::io::Result<Vec<u8>> {
     }
 }
 
-async fn over_tcp(real: SocketAddr, bytes: &[u8]) -> std::io::Result<Vec<u8>> {
-    let mut stream = TcpStream::connect(real).await?;
-    let length = u16::try_from(bytes.len()).map_err(std::io::Error::other)?;
+async fn over_tcp(net: &dyn Net, to: SocketAddr, bytes: &[u8]) -> io::Result<Vec<u8>> {
+    let mut stream = TcpStream::connect(net.route(to, Transport::Tcp)?).await?;
+    let length = u16::try_from(bytes.len()).map_err(io::Error::other)?;
     stream.write_all(&[&length.to_be_bytes()[..], bytes].concat()).await?;
     let mut told = vec![0; usize::from(stream.read_u16().await?)];
     stream.read_exact(&mut told).await?;
