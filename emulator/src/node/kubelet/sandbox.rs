@@ -3,15 +3,16 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use k3s_arc_container::Net;
+use k3s_arc_container::Net as _;
 use serde_json::Value;
 
+use crate::net::PodNet;
 use crate::node::Node;
 
 /// A sandbox. Its address is given back when the last who has it lets go.
 #[derive(Debug, Clone)]
 pub(super) struct Sandbox {
-    pub(super) net: Arc<dyn Net>,
+    pub(super) net: Arc<PodNet>,
     pub(super) ip: IpAddr,
 }
 
@@ -19,7 +20,7 @@ impl Sandbox {
     pub(super) fn make(node: &Node, pod: &Value) -> Result<Self, String> {
         let spec = &pod["spec"];
         let on_host = spec["hostNetwork"] == true;
-        let net: Arc<dyn Net> = if on_host { node.network.host(node.number) } else { node.network.attach(node.number)? };
+        let net = if on_host { node.network.host(node.number) } else { node.network.attach(node.number)? };
         let ip = net.address();
         Ok(Self { net, ip })
     }

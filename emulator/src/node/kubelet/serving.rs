@@ -1,11 +1,9 @@
 //! What the API server asks a kubelet for (`pkg/kubelet/server`): logs, commands in containers, their own streams, ports of pods.
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use k3s_arc_container::Transport;
 use serde_json::Value;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -81,8 +79,7 @@ impl Kubelet {
     pub(crate) async fn port_forward(&self, namespace: &str, pod: &str, port: u16) -> io::Result<TcpStream> {
         let pod = self.context.pod(namespace, pod).ok_or(io::ErrorKind::NotFound)?;
         let net = pod.runtime().sandbox.as_ref().map(|sandbox| sandbox.net.clone()).ok_or(io::ErrorKind::NotConnected)?;
-        let loopback = SocketAddr::from(([127, 0, 0, 1], port));
-        TcpStream::connect(net.route(loopback, Transport::Tcp)?).await
+        net.connect_port(port).await
     }
 }
 

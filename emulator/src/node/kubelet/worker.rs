@@ -114,6 +114,8 @@ impl Worker {
                 () = ending(&pod) => return,
             };
             let Looked::Again(next) = looked else { return };
+            // What was found may be written before the next is.
+            tokio::task::yield_now().await;
             tokio::select! {
                 _ = changes.changed() => {}
                 () = pod.wake.notified() => {}
@@ -368,6 +370,10 @@ impl Worker {
         context.recorder.normal(object, &part, "Started", format!("Started container {name}"));
         self.post_start(object, &part, container, &attempt, &sandbox).await?;
         probes::start(&mut self.tasks, &context, &pod, &attempt, container);
+        if key == "initContainers" && is_sidecar(container) {
+            // The next one has waited for it to run.
+            pod.wake.notify_one();
+        }
         Ok(())
     }
 
