@@ -17,6 +17,7 @@ use crate::verbs::DeleteOptions;
 /// A resource by group and plural.
 pub(super) type Resource = (&'static str, &'static str);
 
+#[cfg(test)]
 pub(super) const EVENTS: Resource = ("", "events");
 pub(super) const LEASES: Resource = ("coordination.k8s.io", "leases");
 pub(super) const NODES: Resource = ("", "nodes");

@@ -28,6 +28,8 @@ mod serving;
 mod starting;
 mod status;
 mod termination;
+#[cfg(test)]
+mod tests;
 mod tls;
 mod worker;
 

@@ -1,0 +1,79 @@
+//! The node itself.
+
+use super::*;
+use crate::node::kubelet::Pressure;
+use crate::node::kubelet::client::LEASES;
+
+#[tokio::test]
+async fn a_node_is_registered_as_k3s_does_it() {
+    let world = World::new();
+    let found = node(&world);
+    let metadata = &found["metadata"];
+    assert_eq!(metadata["labels"]["node-role.kubernetes.io/control-plane"], "true");
+    assert_eq!(metadata["labels"]["kubernetes.io/hostname"], "n");
+    assert_eq!(metadata["annotations"]["k3s.io/internal-ip"], "192.0.2.1");
+    assert_eq!(metadata["finalizers"], json!(["wrangler.cattle.io/node"]));
+    assert_eq!((&found["spec"]["podCIDR"], &found["spec"]["providerID"]), (&json!("10.42.0.0/24"), &json!("k3s://n")));
+    let status = &found["status"];
+    assert_eq!(status["capacity"]["cpu"], "2");
+    assert_eq!(status["nodeInfo"]["kubeletVersion"], "v1.34.1+k3s1");
+    let kinds: Vec<&str> = list(&status["conditions"]).iter().map(|condition| text(&condition["type"])).collect();
+    assert_eq!(kinds, ["MemoryPressure", "DiskPressure", "PIDPressure", "Ready"]);
+    assert_eq!(list(&status["conditions"])[3]["message"], "kubelet is posting ready status");
+    assert!(list(&status["images"]).iter().any(|image| image["names"][0] == "docker.io/test/tool:1"));
+    let lease = world.client.get(LEASES, "kube-node-lease", "n").unwrap();
+    assert_eq!((&lease["spec"]["holderIdentity"], &lease["spec"]["leaseDurationSeconds"]), (&json!("n"), &json!(40)));
+    assert_eq!(lease["metadata"]["ownerReferences"][0]["uid"], metadata["uid"]);
+    world.told("n", "NodeReady: Node n status is now: NodeReady").await;
+    world.told("n", "Starting: Starting kubelet.").await;
+}
+
+#[tokio::test]
+async fn a_node_says_what_it_is_short_of() {
+    let world = World::new();
+    world.kubelet.set_pressure(Pressure::Disk, true);
+    world.told("n", "NodeHasDiskPressure: Node n status is now: NodeHasDiskPressure").await;
+    assert_eq!(condition(&node(&world), "DiskPressure"), "True");
+    world.kubelet.set_pressure(Pressure::Disk, false);
+    world.told("n", "NodeHasNoDiskPressure").await;
+}
+
+#[tokio::test]
+async fn a_silent_node_tells_nothing_until_it_speaks_again() {
+    let world = World::at_speed(100.0);
+    world.run("p", &["pause"], json!({}), json!({}));
+    world.running("p").await;
+    world.kubelet.pause();
+    let renewed = || world.client.get(LEASES, "kube-node-lease", "n").unwrap()["spec"]["renewTime"].clone();
+    let before = renewed();
+    world.run("q", &["pause"], json!({}), json!({}));
+    // Three renewals later.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(renewed(), before);
+    assert_eq!(world.pod("q").unwrap()["status"]["phase"], "Pending");
+    world.kubelet.resume();
+    world.running("q").await;
+}
+
+#[tokio::test]
+async fn a_node_that_starts_anew_starts_its_pods_anew() {
+    let world = World::at_speed(20.0);
+    world.run("p", &["pause"], json!({}), json!({}));
+    let before = world.running("p").await;
+    world.kubelet.reboot();
+    let after = world.when("p", |pod| is_ready(pod) && first(pod)["restartCount"] == 1).await;
+    assert_ne!(first(&before)["containerID"], first(&after)["containerID"]);
+    let last = &first(&after)["lastState"]["terminated"];
+    assert_eq!((&last["exitCode"], &last["reason"]), (&json!(255), &json!("Unknown")));
+    world.told("p", "SandboxChanged: Pod sandbox changed, it will be killed and re-created.").await;
+}
+
+#[tokio::test]
+async fn a_stopped_kubelet_leaves_nothing_running() {
+    let world = World::new();
+    world.run("p", &["pause"], json!({}), json!({}));
+    world.running("p").await;
+    world.kubelet.stop().await;
+    assert!(world.client.cluster.nodes.get("n").is_none());
+    assert!(world.kubelet.context.pods().values().all(|pod| Arc::strong_count(pod) == 1));
+}
