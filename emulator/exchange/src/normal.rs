@@ -13,13 +13,37 @@ use jiff::{Span, Timestamp};
 use regex::{Captures, Regex};
 use serde_json::{Map, Value};
 
-use super::{Error, script::Exchange};
+use super::{
+    Error,
+    script::{Exchange, Script},
+};
+
+/// What every node is called in a recording. It is the emulator's name for its own and a word of many other texts
+/// (`/var/lib/rancher/k3s`), so it stays and the nodes of other clusters are renamed to it.
+const NODE: &str = "k3s";
+
+/// What a cluster's node is known by.
+#[derive(Debug)]
+pub(super) struct Node {
+    name: String,
+    address: String,
+}
+
+impl Node {
+    /// Of a Node object.
+    pub(super) fn read(node: &Value) -> Self {
+        let addresses = node.pointer("/status/addresses").and_then(Value::as_array);
+        let internal = addresses.into_iter().flatten().find(|address| address["type"] == "InternalIP");
+        let text = |value: Option<&Value>| value.and_then(Value::as_str).unwrap_or_default().to_owned();
+        Self { name: text(node.pointer("/metadata/name")), address: text(internal.map(|address| &address["address"])) }
+    }
+}
 
 /// What has been seen in the answers of one script.
 #[derive(Debug)]
 pub(super) struct Normal {
     source: String,
-    node: Option<String>,
+    node: Option<Node>,
     uids: HashMap<String, String>,
     /// How many objects of this name there have been.
     named: HashMap<String, usize>,
@@ -43,6 +67,11 @@ struct Patterns {
     version: Regex,
     address: Regex,
     hash: Regex,
+    container: Regex,
+    digest: Regex,
+    event: Regex,
+    minute: Regex,
+    lookup: Regex,
 }
 
 impl Patterns {
@@ -52,34 +81,40 @@ impl Patterns {
             time: Regex::new(r"\b(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?Z")?,
             token: Regex::new(r"eyJ[\w-]+\.(eyJ[\w-]+)\.[\w-]+")?,
             pem: Regex::new("-----BEGIN ([A-Z ]+)-----[^-]+-----END [A-Z ]+-----\n?")?,
-            age: Regex::new(r"^(\d+[smhdy])+( ago)?$")?,
+            age: Regex::new(r"^(?:(\d+) \()?(?:\d+[smhdy])+( ago\)?)?$")?,
             version: Regex::new(
                 r#"(?i)(resource ?version: \d+ \(|version in object meta: |current: |in record \(|resourceVersion\\*"?: ?\\*"|too old resource version: \d+ \()(\d+)"#,
             )?,
             address: Regex::new(r"\b(10\.43|10\.42|127\.0)\.\d+\.\d+(:\d+)?\b")?,
             hash: Regex::new("(hash=|X509SHA256=)(?:[0-9A-F]{128}|[0-9a-f]{64})")?,
+            container: Regex::new("containerd://[0-9a-f]{64}")?,
+            digest: Regex::new("sha256:[0-9a-f]{64}")?,
+            event: Regex::new(r"(.)\.[0-9a-f]{16}$")?,
+            lookup: Regex::new(r"(dial tcp: lookup \S+) .*$")?,
+            minute: Regex::new(r"-([23]\d{7})\b")?,
         })
     }
 }
 
 impl Normal {
-    /// `node`: the name of the cluster's node.
-    pub(super) fn new(source: &str, node: Option<String>) -> Result<Self, Error> {
+    /// `node`: the cluster's node.
+    pub(super) fn new(script: &Script, node: Option<Node>) -> Result<Self, Error> {
         Ok(Self {
-            source: source.to_owned(),
+            source: script.source.clone(),
             node,
             uids: HashMap::new(),
             named: HashMap::new(),
             versions: HashMap::new(),
             generated: HashMap::new(),
             prefixes: HashMap::new(),
-            loose: vec!["kube-api-access-".to_owned()],
+            loose: [&["kube-api-access-".to_owned()], script.always.generated.as_slice()].concat(),
             patterns: Patterns::new()?,
         })
     }
 
     /// The answer as it is kept.
     pub(super) fn answer(&mut self, mut answer: Value, exchange: &Exchange) -> Value {
+        self.learn(&answer);
         if let Some(body) = answer.get_mut("body") {
             if !exchange.only.is_empty() {
                 let part = |pointer: &String| (pointer.clone(), body.pointer(pointer).cloned().unwrap_or_default());
@@ -100,7 +135,6 @@ impl Normal {
         if let Some(prefix) = prefix.filter(|prefix| self.loose.iter().all(|known| known != prefix)) {
             self.loose.push(prefix.to_owned());
         }
-        self.learn(&answer);
         let mut answer = self.rewrite(&answer, &mut Vec::new());
         if let Some(body) = answer.get_mut("body") {
             for pointer in &exchange.unordered {
@@ -148,9 +182,12 @@ impl Normal {
         let Some(uid) = read("uid") else { return };
         if !self.uids.contains_key(uid) && !self.said(uid) {
             let name = self.generated.get(name).map_or(name, String::as_str).to_owned();
+            let event = self.patterns.event.replace(&name, "$1.<16>").into_owned();
             let count = self.named.entry(name.clone()).or_default();
             *count += 1;
-            let placeholder = if *count == 1 { format!("<uid of {name}>") } else { format!("<uid of {name} #{count}>") };
+            // Which event of an object is which, its name does not say.
+            let placeholder =
+                if *count == 1 || event != name { format!("<uid of {event}>") } else { format!("<uid of {name} #{count}>") };
             self.uids.insert(uid.to_owned(), placeholder);
         }
         if let Some(version) = read("resourceVersion") {
@@ -189,7 +226,12 @@ impl Normal {
 
     fn cell(&self, cell: &Value, uuids: &mut Vec<String>) -> Value {
         match cell {
-            Value::String(text) if self.patterns.age.is_match(text) => "<age>".into(),
+            Value::String(text) => match self.patterns.age.captures(text) {
+                // So often has a pod been restarted.
+                Some(age) if age.get(1).is_some() => format!("{} (<age> ago)", &age[1]).into(),
+                Some(_) => "<age>".into(),
+                None => self.rewrite(cell, uuids),
+            },
             _ => self.rewrite(cell, uuids),
         }
     }
@@ -222,8 +264,13 @@ impl Normal {
     fn string(&self, text: &str, uuids: &mut Vec<String>) -> String {
         let patterns = &self.patterns;
         let mut text = text.to_owned();
-        if let Some(node) = self.node.as_ref().filter(|node| text.contains(*node)) {
-            text = text.replace(node, "<node>");
+        if let Some(node) = &self.node {
+            if node.name != NODE && !node.name.is_empty() {
+                text = text.replace(&node.name, NODE);
+            }
+            if !node.address.is_empty() {
+                text = text.replace(&node.address, "<node ip>");
+            }
         }
         for (name, placeholder) in &self.generated {
             if text.contains(name.as_str()) && !self.said(name) {
@@ -266,8 +313,20 @@ impl Normal {
             }
         });
         replace(&patterns.hash, &mut |found| format!("{}<hash>", &found[1]));
+        replace(&patterns.container, &mut |_| "containerd://<64>".to_owned());
+        replace(&patterns.digest, &mut |_| "sha256:<64>".to_owned());
+        replace(&patterns.event, &mut |found| format!("{}.<16>", &found[1]));
+        // Why a name has no address, the machine's resolver says.
+        replace(&patterns.lookup, &mut |found| format!("{} <why>", &found[1]));
+        replace(&patterns.minute, &mut |found| if is_now(&found[1]) { "-<minute>".to_owned() } else { found[0].to_owned() });
         text
     }
+}
+
+/// Whether it is the number of a minute of these days, as a CronJob names its Jobs.
+fn is_now(minute: &str) -> bool {
+    let now = Timestamp::now().as_second() / 60;
+    minute.parse().is_ok_and(|minute: i64| (minute - now).abs() < 60 * 24)
 }
 
 /// How many bytes of `text` are a suffix as the server generates them: 5 or none.
@@ -281,8 +340,9 @@ fn loosen(text: &str, prefix: &str) -> String {
     let mut parts = text.split(prefix);
     let mut loosened = parts.next().unwrap_or_default().to_owned();
     for part in parts {
+        let begins = !loosened.ends_with(|before: char| before.is_ascii_alphanumeric() || "-.".contains(before));
         loosened.push_str(prefix);
-        let length = generated(part);
+        let length = if begins { generated(part) } else { 0 };
         if length > 0 {
             loosened.push_str("<5>");
         }
@@ -358,9 +418,15 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    fn script(source: &str) -> Script {
+        let mut script: Script = serde_json::from_value(json!({"exchanges": [], "always": {"generated": ["told-"]}})).unwrap();
+        script.source = source.to_owned();
+        script
+    }
+
     fn normal(answers: &[Value]) -> Vec<Value> {
         let exchange: Exchange = serde_json::from_value(json!({"do": "GET /"})).unwrap();
-        let mut normal = Normal::new("11111111-2222-3333-4444-555555555555", None).unwrap();
+        let mut normal = Normal::new(&script("11111111-2222-3333-4444-555555555555"), None).unwrap();
         answers.iter().map(|answer| normal.answer(answer.clone(), &exchange)).collect()
     }
 
@@ -386,6 +452,73 @@ mod tests {
     fn what_the_script_says_stays() {
         let answer = json!({"uid": "11111111-2222-3333-4444-555555555555", "resourceVersion": "0"});
         assert_eq!(normal(std::slice::from_ref(&answer))[0], answer);
+    }
+
+    #[test]
+    fn generated_names_are_replaced_where_the_script_knows_of_them() {
+        let got = normal(&[json!({"message": "Created pod: told-x7k2p", "note": "untold-x7k2p told-apart"})]);
+        assert_eq!(got[0], json!({"message": "Created pod: told-<5>", "note": "untold-x7k2p told-apart"}));
+    }
+
+    #[test]
+    fn uids_are_known_though_only_a_part_is_kept() {
+        let exchange: Exchange = serde_json::from_value(json!({"do": "GET /", "only": ["/status"]})).unwrap();
+        let mut normal = Normal::new(&script(""), None).unwrap();
+        let uid = "0a0a0a0a-0000-4000-8000-000000000001";
+        let body = json!({"metadata": {"name": "p", "uid": uid}, "status": {"message": format!("pod p({uid})")}});
+        let got = normal.answer(json!({"status": 200, "body": body}), &exchange);
+        assert_eq!(got["body"], json!({"/status": {"message": "pod p(<uid of p>)"}}));
+    }
+
+    #[test]
+    fn events_of_an_object_are_alike_by_name() {
+        let event = |hash: &str, uid: &str| json!({"metadata": {"name": format!("p.{hash}"), "uid": uid}});
+        let got = normal(&[
+            event("18a0000000000001", "0a0a0a0a-0000-4000-8000-000000000001"),
+            event("18a0000000000002", "0a0a0a0a-0000-4000-8000-000000000002"),
+        ]);
+        assert_eq!(got[0], json!({"metadata": {"name": "p.<16>", "uid": "<uid of p.<16>>"}}));
+        assert_eq!(got[0], got[1]);
+    }
+
+    #[test]
+    fn any_node_has_the_emulators_name() {
+        let node = Node::read(&json!({
+            "metadata": {"name": "0123abcd"},
+            "status": {"addresses": [
+                {"type": "Hostname", "address": "0123abcd"},
+                {"type": "InternalIP", "address": "172.17.0.2"},
+            ]},
+        }));
+        let exchange: Exchange = serde_json::from_value(json!({"do": "GET /"})).unwrap();
+        let mut normal = Normal::new(&script(""), Some(node)).unwrap();
+        let got = normal.answer(json!({"nodeName": "0123abcd", "hostIP": "172.17.0.2", "manager": "k3s"}), &exchange);
+        assert_eq!(got, json!({"nodeName": "k3s", "hostIP": "<node ip>", "manager": "k3s"}));
+    }
+
+    #[test]
+    fn what_a_runtime_and_the_clock_number_is_replaced() {
+        let minute = Timestamp::now().as_second() / 60;
+        let hex = "0123456789abcdef";
+        let answer = json!({
+            "containerID": format!("containerd://{}", hex.repeat(4)),
+            "imageID": format!("docker.io/x@sha256:{}", hex.repeat(4)),
+            "event": format!("p.{hex}"),
+            "message": "Head \"https://r.invalid/v2/\": dial tcp: lookup r.invalid: Try again",
+            "job": format!("c-{minute}"),
+            "cells": ["p", "3 (5m2s ago)", "12d", "3"],
+        });
+        assert_eq!(
+            normal(std::slice::from_ref(&answer))[0],
+            json!({
+                "containerID": "containerd://<64>",
+                "imageID": "docker.io/x@sha256:<64>",
+                "event": "p.<16>",
+                "message": "Head \"https://r.invalid/v2/\": dial tcp: lookup r.invalid: <why>",
+                "job": "c-<minute>",
+                "cells": ["p", "3 (<age> ago)", "<age>", "3"],
+            })
+        );
     }
 
     #[test]

@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 use super::{
     Cluster, Error, Recording, Script,
     client::Connection,
-    normal::Normal,
+    normal::{Node, Normal},
     script::{Answer, Exchange},
 };
 
@@ -40,11 +40,11 @@ pub async fn play(cluster: &Cluster, script: &Script, patience: Duration) -> Res
         anonymous: None,
         kept: script.abbreviations.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect(),
         // Anything may be said by an abbreviation that uses another.
-        normal: Normal::new(&script.source, None)?,
+        normal: Normal::new(script, None)?,
         patience,
     };
-    let node = player.get("/api/v1/nodes?limit=1").await?.1.pointer("/items/0/metadata/name").cloned();
-    player.normal = Normal::new(&script.source, node.and_then(|name| name.as_str().map(str::to_owned)))?;
+    let nodes = player.get("/api/v1/nodes?limit=1").await?.1;
+    player.normal = Normal::new(script, nodes.pointer("/items/0").map(Node::read))?;
     let version = player.get("/version").await?.1["gitVersion"].as_str().unwrap_or_default().to_owned();
 
     player.prepare(script).await?;
@@ -130,10 +130,10 @@ impl Player<'_> {
                 let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
                 tokio::time::sleep(Duration::from_secs(1).saturating_sub(Duration::from_nanos(now.subsec_nanos().into()))).await;
             }
-            let since = Instant::now();
+            let (since, patience) = (Instant::now(), exchange.patience.map_or(self.patience, Duration::from_secs));
             let answer = loop {
                 let answer = self.ask(exchange).await?;
-                if arrived(&answer, exchange) || since.elapsed() > self.patience {
+                if arrived(&answer, exchange) || since.elapsed() > patience {
                     break answer;
                 }
                 tokio::time::sleep(Duration::from_millis(100)).await;
@@ -287,8 +287,11 @@ impl Player<'_> {
 
 fn arrived(answer: &Value, exchange: &Exchange) -> bool {
     exchange.until.iter().all(|(pointer, wanted)| {
-        let found = if pointer == "status" { answer.get("status") } else { answer["body"].pointer(pointer) };
-        found.unwrap_or(&Value::Null) == wanted
+        let found = match pointer.as_str() {
+            "status" | "text" => answer.get(pointer),
+            _ => answer["body"].pointer(pointer),
+        };
+        wanted.holds(found.unwrap_or(&Value::Null))
     })
 }
 

@@ -29,11 +29,29 @@ pub struct Script {
     /// It asks what the whole cluster has, so nothing else is to be played meanwhile.
     #[serde(default)]
     pub alone: bool,
+    /// What holds for every exchange.
+    #[serde(default)]
+    pub always: Always,
     /// The exchanges.
     pub exchanges: Vec<Exchange>,
     /// The file as it is: what is written there is no accident of one cluster, so it is never normalised.
     #[serde(skip)]
     pub source: String,
+}
+
+/// What is to be made of every answer of a script, besides what its exchange says.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Always {
+    /// As an exchange's.
+    #[serde(default)]
+    pub volatile: Vec<String>,
+    /// As an exchange's.
+    #[serde(default)]
+    pub unordered: Vec<String>,
+    /// What generated names begin with that are told of, though their objects are not looked at.
+    #[serde(default)]
+    pub generated: Vec<String>,
 }
 
 /// One request, and what is to be made of its answer.
@@ -77,10 +95,13 @@ pub struct Exchange {
     /// What is asked while the watch is open, before its events are read.
     #[serde(default)]
     pub meanwhile: Vec<Exchange>,
-    /// Asked again until the answer's body has these values at these pointers (`status` is the HTTP status).
-    /// Only for what a controller does in its own time.
+    /// Asked again until the answer's body has these values at these pointers (`status` is the HTTP status, `text` a body that
+    /// is no JSON). Only for what a controller or a node does in its own time.
     #[serde(default)]
-    pub until: BTreeMap<String, Value>,
+    pub until: BTreeMap<String, Wanted>,
+    /// How many seconds to wait for that at most, where it takes long by nature.
+    #[serde(default)]
+    pub patience: Option<u64>,
     /// Pointers to what differs between clusters for good reason: only its type is kept.
     #[serde(default)]
     pub volatile: Vec<String>,
@@ -94,6 +115,52 @@ pub struct Exchange {
     /// Pointers to the only parts of a large body that are kept.
     #[serde(default)]
     pub only: Vec<String>,
+}
+
+/// What a value is waited for to be.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub enum Wanted {
+    /// One of several, `{any: [...]}`.
+    Any(Any),
+    /// Something else, `{not: ...}`.
+    Not(Not),
+    /// A text with this in it, `{contains: ...}`.
+    Contains(Contains),
+    /// This one.
+    Value(Value),
+}
+
+/// See [`Wanted::Any`].
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Any {
+    any: Vec<Value>,
+}
+
+/// See [`Wanted::Not`].
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Not {
+    not: Value,
+}
+
+/// See [`Wanted::Contains`].
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Contains {
+    contains: String,
+}
+
+impl Wanted {
+    pub(super) fn holds(&self, found: &Value) -> bool {
+        match self {
+            Self::Any(Any { any }) => any.contains(found),
+            Self::Not(Not { not }) => not != found,
+            Self::Contains(Contains { contains }) => found.as_str().is_some_and(|found| found.contains(contains)),
+            Self::Value(value) => value == found,
+        }
+    }
 }
 
 /// A value of a header, or several.
@@ -153,6 +220,7 @@ impl Script {
             serde_saphyr::from_str_with_options(&source, options).map_err(|error| format!("{}: {error}", path.display()))?;
         script.source = source;
         script.name_all();
+        script.spread();
         Ok(script)
     }
 
@@ -172,6 +240,18 @@ impl Script {
                 Ok((area, Self::read(&path)?))
             })
             .collect()
+    }
+
+    /// Lets every exchange say itself what holds always.
+    fn spread(&mut self) {
+        fn spread(always: &Always, exchanges: &mut [Exchange]) {
+            for exchange in exchanges {
+                exchange.volatile.extend_from_slice(&always.volatile);
+                exchange.unordered.extend_from_slice(&always.unordered);
+                spread(always, &mut exchange.meanwhile);
+            }
+        }
+        spread(&self.always, &mut self.exchanges);
     }
 
     /// Gives every exchange a name of its own, by which it is found again in the recording.
@@ -224,5 +304,29 @@ impl Recording {
     /// When it cannot be written.
     pub fn write(&self, path: &Path) -> Result<(), Error> {
         Ok(std::fs::write(path, text::pretty(&serde_json::to_value(self)?) + "\n")?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn wanted(text: &str) -> Wanted {
+        serde_saphyr::from_str(text).unwrap()
+    }
+
+    #[test]
+    fn what_is_waited_for_is_a_value_or_says_what_it_may_be() {
+        assert!(wanted("Running").holds(&json!("Running")));
+        assert!(!wanted("Running").holds(&json!("Pending")));
+        assert!(wanted("{any: [a, b]}").holds(&json!("b")));
+        assert!(!wanted("{any: [a, b]}").holds(&json!("c")));
+        assert!(wanted("{not: 0}").holds(&json!(1)));
+        assert!(!wanted("{not: null}").holds(&Value::Null));
+        assert!(wanted("{contains: back-off}").holds(&json!("a back-off of 10s")));
+        assert!(!wanted("{contains: back-off}").holds(&Value::Null));
+        // An object that only looks like one of them.
+        assert!(wanted("{any: [a], of: b}").holds(&json!({"any": ["a"], "of": "b"})));
     }
 }
