@@ -136,13 +136,13 @@ async fn nodes_have_node_ports_and_those_of_host_pods() {
         "type": "LoadBalancer", "externalIPs": ["203.0.113.9"],
         "ports": [{"name": "http", "protocol": "TCP", "port": 80, "nodePort": 30080}],
     }));
-    for address in ["192.0.2.1:30080", "192.0.2.2:30080", "10.42.0.1:30080", "203.0.113.9:80", "10.43.0.80:80"] {
+    for address in ["198.18.0.1:30080", "198.18.0.2:30080", "10.42.0.1:30080", "203.0.113.9:80", "10.43.0.80:80"] {
         assert_eq!(client.route(at(address), Transport::Tcp).unwrap(), web, "{address}");
     }
-    assert_eq!(host.address(), at("192.0.2.2:0").ip());
-    assert_eq!(client.route(at("192.0.2.2:9100"), Transport::Tcp).unwrap(), exporter.local_addr().unwrap());
-    assert_eq!(refusal(client.route(at("192.0.2.2:10250"), Transport::Tcp)), io::ErrorKind::ConnectionRefused);
-    assert_eq!(refusal(client.route(at("192.0.2.3:9100"), Transport::Tcp)), io::ErrorKind::HostUnreachable);
+    assert_eq!(host.address(), at("198.18.0.2:0").ip());
+    assert_eq!(client.route(at("198.18.0.2:9100"), Transport::Tcp).unwrap(), exporter.local_addr().unwrap());
+    assert_eq!(refusal(client.route(at("198.18.0.2:10250"), Transport::Tcp)), io::ErrorKind::ConnectionRefused);
+    assert_eq!(refusal(client.route(at("198.18.0.3:9100"), Transport::Tcp)), io::ErrorKind::HostUnreachable);
 }
 
 #[tokio::test]
@@ -151,7 +151,7 @@ async fn the_api_server_is_a_service_and_a_port_of_the_first_node() {
     let client = world.network.attach(0).unwrap();
     let host = world.network.host(0);
     assert_eq!(client.route(at("10.43.0.1:443"), Transport::Tcp).unwrap(), API);
-    assert_eq!(client.route(at("192.0.2.1:6443"), Transport::Tcp).unwrap(), API);
+    assert_eq!(client.route(at("198.18.0.1:6443"), Transport::Tcp).unwrap(), API);
     assert_eq!(host.route(at("127.0.0.1:6443"), Transport::Tcp).unwrap(), API);
     assert_eq!(refusal(client.route(at("10.43.0.1:80"), Transport::Tcp)), io::ErrorKind::HostUnreachable);
 }

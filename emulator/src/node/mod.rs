@@ -85,7 +85,7 @@ impl Node {
         &self.spec.name
     }
 
-    /// Its address in the cluster: one of TEST-NET-1 (RFC 5737), which is nobody's. Nothing is sent there: see [`crate::net`].
+    /// Its address in the cluster: one of those for benchmarks (RFC 2544), which are nobody's. Nothing is sent there: see [`crate::net`].
     pub(crate) fn address(&self) -> IpAddr {
         address_of(self.number)
     }
@@ -105,7 +105,7 @@ impl fmt::Debug for Node {
 
 /// The address of the node with that number.
 pub(crate) fn address_of(number: u8) -> IpAddr {
-    Ipv4Addr::new(192, 0, 2, number.saturating_add(1)).into()
+    Ipv4Addr::new(198, 18, 0, number.saturating_add(1)).into()
 }
 
 /// The kubelets that the API server knows how to reach, by the names of their nodes.

@@ -112,7 +112,7 @@ mod tests {
     fn who_shares_the_nodes_network_has_its_hosts() {
         let world = World::new();
         let pod = pod(json!({"hostNetwork": true, "hostAliases": [{"ip": "1.2.3.4", "hostnames": ["a"]}]}));
-        assert!(hosts(&world.node, &pod, &[]).contains("192.0.2.1\tn1\n\n# Entries added"));
+        assert!(hosts(&world.node, &pod, &[]).contains("198.18.0.1\tn1\n\n# Entries added"));
         world.node.files().create_dir_all("/etc").unwrap();
         world.node.files().write("/etc/hosts", "127.0.0.1 x\n").unwrap();
         let expected =

@@ -11,7 +11,7 @@ async fn a_node_is_registered_as_k3s_does_it() {
     let metadata = &found["metadata"];
     assert_eq!(metadata["labels"]["node-role.kubernetes.io/control-plane"], "true");
     assert_eq!(metadata["labels"]["kubernetes.io/hostname"], "n");
-    assert_eq!(metadata["annotations"]["k3s.io/internal-ip"], "192.0.2.1");
+    assert_eq!(metadata["annotations"]["k3s.io/internal-ip"], "198.18.0.1");
     assert_eq!(metadata["finalizers"], json!(["wrangler.cattle.io/node"]));
     assert_eq!((&found["spec"]["podCIDR"], &found["spec"]["providerID"]), (&json!("10.42.0.0/24"), &json!("k3s://n")));
     let status = &found["status"];
