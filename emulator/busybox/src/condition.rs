@@ -100,6 +100,7 @@ impl Condition<'_> {
                 self.at += 3;
                 self.binary(left, operator, right)
             }
+            [left, operator] if BINARY.contains(operator) && !is_unary(left) => Err(format!("{operator}: argument expected")),
             ["(", ..] => {
                 if self.depth > DEEPEST {
                     return Err("nested too deeply".to_owned());

@@ -10,6 +10,7 @@ mod condition;
 mod duration;
 mod echo;
 mod escapes;
+mod expression;
 mod held;
 mod inherited;
 mod kill;
@@ -62,7 +63,7 @@ where
                 return run(process).await;
             }
             let entry = processes.enter(0, &process);
-            entry.run(run(process)).await
+            entry.run(run(process)).await.code()
         }
     }
 }

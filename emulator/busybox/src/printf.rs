@@ -18,6 +18,8 @@ struct Directive {
     width: Option<usize>,
     precision: Option<usize>,
     conversion: char,
+    /// What follows the flags, to be told when it is no conversion.
+    rest: String,
 }
 
 struct Arguments<'a> {
@@ -107,6 +109,7 @@ fn directive(text: &str, arguments: &mut Arguments<'_>) -> (Directive, usize) {
         directive.precision = Some(number(&mut characters, &mut String::new()).unwrap_or(0).min(65536));
     }
     while characters.next_if(|(_, next)| "hlLqjzt".contains(*next)).is_some() {}
+    directive.rest = characters.peek().map_or("", |(index, _)| &text[*index..]).to_owned();
     match characters.next() {
         Some((index, conversion)) => {
             directive.conversion = conversion;
@@ -148,7 +151,7 @@ fn convert(directive: &Directive, arguments: &mut Arguments<'_>, printed: &mut P
             pad(directive, text.into_bytes(), &mut printed.text);
         }
         _ => {
-            printed.complaints.push("invalid format".to_owned());
+            printed.complaints.push(format!("%{}: invalid format", directive.rest));
             printed.status = 1;
             return false;
         }

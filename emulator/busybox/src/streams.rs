@@ -52,6 +52,14 @@ impl Source {
         if self.terminal { input.terminal() } else { input }
     }
 
+    /// What there is to read, up to a block.
+    pub(crate) async fn read_block(&self) -> io::Result<Vec<u8>> {
+        let mut buffer = vec![0; 1023];
+        let read = self.input().read(&mut buffer).await?;
+        buffer.truncate(read);
+        Ok(buffer)
+    }
+
     /// Up to and with the next `end`; less at the end of it all.
     pub(crate) async fn read_until(&self, end: u8) -> io::Result<Vec<u8>> {
         let mut line = Vec::new();

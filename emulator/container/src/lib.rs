@@ -29,6 +29,7 @@ mod pipe;
 mod process;
 pub mod processes;
 mod program;
+pub mod resolver;
 mod signals;
 mod stdio;
 
@@ -41,5 +42,6 @@ pub use net::{HostNet, Net, Transport};
 pub use process::Process;
 pub use processes::Processes;
 pub use program::{DEFAULT_PATH, NotFound, Program, Programs};
+pub use resolver::{ResolveError, Resolver};
 pub use signals::{INTERRUPT, KILL, Killer, Signals, TERMINATE};
 pub use stdio::{Input, Output};

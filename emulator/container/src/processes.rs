@@ -47,8 +47,28 @@ pub struct Listed {
 #[derive(Debug)]
 pub struct Entry {
     processes: Arc<Processes>,
-    killer: Killer,
+    signals: Signals,
     pid: u32,
+}
+
+/// How a process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// By itself, with this exit code.
+    Exited(i32),
+    /// By this signal.
+    Signalled(i32),
+}
+
+impl Ended {
+    /// The exit code, as a shell tells it: 128 and the signal for the latter.
+    #[must_use]
+    pub fn code(self) -> i32 {
+        match self {
+            Self::Exited(code) => code,
+            Self::Signalled(signal) => 128 + signal,
+        }
+    }
 }
 
 impl Processes {
@@ -64,8 +84,9 @@ impl Processes {
         let pid = table.last;
         let killer = process.signals.killer();
         let uid = process.container.files.user().uid;
-        table.running.insert(pid, Running { parent, uid, args: process.args.clone(), killer: killer.clone(), task: None });
-        Entry { processes: self.clone(), killer, pid }
+        let signals = killer.listener();
+        table.running.insert(pid, Running { parent, uid, args: process.args.clone(), killer, task: None });
+        Entry { processes: self.clone(), signals, pid }
     }
 
     /// The number of the process that hears these signals.
@@ -132,24 +153,23 @@ impl Entry {
         self.pid
     }
 
-    /// Runs the process to its end, or until a signal ends it that it does not catch (`man 7 signal`). Returns the exit code, as a
-    /// shell tells it: 128 and the signal for the latter.
-    pub async fn run(self, process: impl Future<Output = i32>) -> i32 {
+    /// Runs the process to its end, or until a signal ends it that it does not catch (`man 7 signal`).
+    pub async fn run(mut self, process: impl Future<Output = i32>) -> Ended {
         if self.pid == 1 {
-            return process.await;
+            return Ended::Exited(process.await);
         }
         tokio::select! {
             // A signal that was there first is acted on first.
             biased;
-            signal = ended_by(&self.killer) => 128 + signal,
-            code = process => code,
+            signal = ended_by(&mut self.signals) => Ended::Signalled(signal),
+            code = process => Ended::Exited(code),
         }
     }
 }
 
 /// The first signal that ends a process which does not catch it.
-async fn ended_by(killer: &Killer) -> i32 {
-    let mut signals = killer.listener();
+async fn ended_by(signals: &mut Signals) -> i32 {
+    let killer = signals.killer();
     loop {
         let signal = signals.next().await;
         if signal == KILL || (ends(signal) && !killer.catches(signal)) {
@@ -209,13 +229,12 @@ mod tests {
         second.signals.catch(TERMINATE);
         let running = tokio::spawn(child.run(std::future::pending()));
         let ended = tokio::spawn(processes.enter(1, &third).run(std::future::pending()));
-        tokio::task::yield_now().await;
         assert!(processes.kill(2, TERMINATE));
         assert!(processes.kill(3, TERMINATE));
-        assert_eq!(ended.await.unwrap(), 128 + TERMINATE);
+        assert_eq!(ended.await.unwrap(), Ended::Signalled(TERMINATE));
         assert!(!processes.kill(3, 0));
         drop(init);
-        assert_eq!(running.await.unwrap(), 128 + KILL);
+        assert_eq!(running.await.unwrap().code(), 128 + KILL);
         assert_eq!(processes.list(), []);
     }
 }

@@ -24,6 +24,16 @@ pub(super) fn short(seconds: i64) -> String {
     strtime::format(format, &at(seconds)).unwrap_or_default()
 }
 
+/// The time of day.
+pub(super) fn clock() -> String {
+    strtime::format("%H:%M:%S", &at(Timestamp::now().as_second())).unwrap_or_default()
+}
+
+/// As HTTP has it.
+pub(super) fn http(seconds: i64) -> String {
+    strtime::format("%a, %d %b %Y %H:%M:%S GMT", &at(seconds)).unwrap_or_default()
+}
+
 /// Seconds since 1970, of a date as `date -d` and `touch -d` take it.
 pub(super) fn parse(text: &str) -> Option<i64> {
     if let Some(seconds) = text.strip_prefix('@') {

@@ -3,12 +3,25 @@
 mod copy;
 mod date;
 mod dd;
+mod disk;
+mod expr;
+mod find;
+mod grep;
+mod httpd;
+mod lines;
 mod list;
+mod machine;
 mod names;
+mod nc;
+mod nslookup;
+mod others;
+mod sed;
 mod show;
 mod stat;
+mod sums;
 mod system;
 mod tree;
+mod wget;
 mod words;
 
 use futures::FutureExt;
@@ -58,6 +71,58 @@ pub(crate) fn all() -> Vec<Known> {
         applet!("test", words::test, "EXPRESSION"),
         applet!("touch", tree::touch, "[-cham] [-d DATE] [-t DATE] [-r FILE] FILE..."),
         applet!("true", words::yes_it_is, ""),
+        applet!("httpd", httpd::httpd, "[-ifv[v]] [-c CONFFILE] [-p [IP:]PORT] [-h HOME]"),
+        applet!("nc", nc::nc, "[OPTIONS] HOST PORT  - connect\nnc [OPTIONS] -l -p PORT [HOST] [PORT]  - listen"),
+        applet!("nslookup", nslookup::nslookup, "[-type=QUERY_TYPE] [-debug] HOST [DNS_SERVER]"),
+        applet!("ping", nc::ping, "[OPTIONS] HOST"),
+        applet!(
+            "wget",
+            wget::wget,
+            "[-cqS] [--spider] [-O FILE] [--header STR] [--post-data STR | --post-file FILE] [-P DIR] [-U AGENT] [-T SEC] URL..."
+        ),
+        applet!("cut", lines::cut, "{-b|c LIST | -f LIST [-d SEP] [-s]} [FILE]..."),
+        applet!("egrep", grep::grep, "[-HhnlLoqvsrRiwFEz] [-m N] [-A|B|C N] { PATTERN | -e PATTERN... | -f FILE... } [FILE]..."),
+        applet!("fgrep", grep::grep, "[-HhnlLoqvsrRiwFEz] [-m N] [-A|B|C N] { PATTERN | -e PATTERN... | -f FILE... } [FILE]..."),
+        applet!("find", find::find, "[-HL] [PATH]... [OPTIONS] [ACTIONS]"),
+        applet!("grep", grep::grep, "[-HhnlLoqvsrRiwFEz] [-m N] [-A|B|C N] { PATTERN | -e PATTERN... | -f FILE... } [FILE]..."),
+        applet!("rev", lines::rev, "[FILE]..."),
+        applet!("sed", sed::sed, "[-i[SFX]] [-nrE] [-f FILE]... [-e CMD]... [FILE]...\nor: sed [-i[SFX]] [-nrE] CMD [FILE]..."),
+        applet!("seq", lines::seq, "[-w] [-s SEP] [FIRST [INC]] LAST"),
+        applet!("sort", lines::sort, "[-nrughMcszbdfiokt] [-o FILE] [-k START[.OFS][OPTS][,END[.OFS][OPTS]] [-t CHAR] [FILE]..."),
+        applet!("tac", lines::tac, "[FILE]..."),
+        applet!("tr", lines::tr, "[-cds] STRING1 [STRING2]"),
+        applet!("uniq", lines::uniq, "[-cduiz] [-f,s,w N] [FILE [OUTFILE]]"),
+        applet!("yes", lines::yes, "[STRING]"),
+        applet!("base64", sums::base64, "[-d] [-w COL] [FILE]"),
+        applet!("df", disk::df, "[-PkmhTai] [-B SIZE] [-t TYPE] [FILESYSTEM]..."),
+        applet!("du", disk::du, "[-aHLdclsxhmk] [FILE]..."),
+        applet!("env", others::env, "[-i0] [-u NAME]... [-] [NAME=VALUE]... [PROG ARGS]"),
+        applet!("expr", expr::expr, "EXPRESSION"),
+        applet!("fallocate", disk::truncate, "[-o OFS] -l LEN FILE"),
+        applet!("groups", machine::groups, "[USER]"),
+        applet!("hostname", machine::hostname, "[-sidf] [HOSTNAME | -F FILE]"),
+        applet!("id", machine::id, "[-ugGnr] [USER]"),
+        applet!("kill", others::kill, "[-l] [-SIG] PID..."),
+        applet!("killall", others::by_name, "[-lq] [-SIG] NAME..."),
+        applet!("md5sum", sums::sum, "[-c[sw]] [FILE]..."),
+        applet!("mktemp", machine::mktemp, "[-dt] [-p DIR] [TEMPLATE]"),
+        applet!("nohup", others::nohup, "PROG ARGS"),
+        applet!("nproc", machine::nproc, "[--all] [--ignore=N]"),
+        applet!("pidof", others::by_name, "[-s] [-o PID] [NAME]..."),
+        applet!("printenv", machine::printenv, "[VARIABLE]..."),
+        applet!("ps", others::ps, "[-o COL1,COL2=HEADER] [-T]"),
+        applet!("sha1sum", sums::sum, "[-c[sw]] [FILE]..."),
+        applet!("sha256sum", sums::sum, "[-c[sw]] [FILE]..."),
+        applet!("sha512sum", sums::sum, "[-c[sw]] [FILE]..."),
+        applet!("time", others::time, "[-vpa] [-o FILE] [-f FMT] PROG ARGS"),
+        applet!("timeout", others::timeout, "[-s SIG] [-k KILL_SECS] SECS PROG ARGS"),
+        applet!("truncate", disk::truncate, "[-c] -s SIZE FILE..."),
+        applet!("tty", machine::tty, "[-s]"),
+        applet!("uname", machine::uname, "[-amnrspvio]"),
+        applet!("uptime", machine::uptime, ""),
+        applet!("which", machine::which, "[-a] COMMAND..."),
+        applet!("whoami", machine::whoami, ""),
+        applet!("xargs", others::xargs, "[OPTIONS] [PROG ARGS]"),
         applet!("wc", show::wc, "[-cmlwL] [FILE]..."),
     ];
     all.sort_by_key(|known| known.name);

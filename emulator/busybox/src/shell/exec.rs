@@ -7,24 +7,27 @@ use futures::future::{BoxFuture, join_all};
 use k3s_arc_container::Output;
 
 use super::ast::{AndOr, Command, Connector, Item, Kind, List, Pipeline};
+use super::deep::Deep;
 use super::{Fd, Leave, Outcome, Shell};
 use crate::streams::Source;
 
-/// Commands within commands, calls within calls: more than this, and the stack is used up. The real shell crashes then, too.
-const DEEPEST: u32 = 150;
+/// Commands within commands, calls within calls. The real shell uses up its stack at some point, and crashes.
+const DEEPEST: u32 = 2000;
 
 impl Shell {
     /// Runs commands to the end; the status is that of the last.
-    pub(super) fn list<'a>(&'a mut self, list: &'a List) -> BoxFuture<'a, Outcome> {
-        async move {
+    pub(super) fn list<'a>(&'a mut self, list: &'a List) -> Deep<'a, Outcome> {
+        Deep::new(async move {
             let mut status = 0;
             for Item { what, background } in &list.0 {
+                if self.options.noexec {
+                    break;
+                }
                 status = if *background { self.start(what.clone()).await? } else { self.and_or(what).await? };
                 self.status = status;
             }
             Ok(status)
-        }
-        .boxed()
+        })
     }
 
     pub(super) fn and_or<'a>(&'a mut self, what: &'a AndOr) -> BoxFuture<'a, Outcome> {
@@ -64,7 +67,7 @@ impl Shell {
     async fn pipeline(&mut self, pipeline: &Pipeline) -> Outcome {
         let status = match pipeline.commands.as_slice() {
             [command] => self.command(command).await?,
-            commands => self.pipe(commands).await?,
+            commands => self.pipe(commands).boxed().await?,
         };
         Ok(if pipeline.negated { i32::from(status == 0) } else { status })
     }
@@ -74,7 +77,7 @@ impl Shell {
         let mut stages = Vec::new();
         let mut input = None;
         for (index, command) in commands.iter().enumerate() {
-            let mut stage = self.fork();
+            let mut stage = self.try_fork().await?;
             if let Some(input) = input.take() {
                 stage.fds.insert(0, input);
             }
@@ -118,13 +121,13 @@ impl Shell {
             self.place.line = command.line;
             self.depth += 1;
             let ended = match &command.kind {
-                Kind::Simple { assignments, words } => self.simple(assignments, words, &command.redirects).await,
+                Kind::Simple { assignments, words } => self.simple(assignments, words, &command.redirects).boxed().await,
                 Kind::Function { name, body } => {
                     self.functions.insert(name.clone(), body.clone());
                     Ok(0)
                 }
-                compound if command.redirects.is_empty() => self.compound(compound).await,
-                compound => self.redirected(compound, command).await,
+                compound if command.redirects.is_empty() => self.compound(compound).boxed().await,
+                compound => self.redirected(compound, command).boxed().await,
             };
             self.depth -= 1;
             ended
@@ -135,7 +138,7 @@ impl Shell {
     async fn redirected(&mut self, compound: &Kind, command: &Command) -> Outcome {
         let mut saved = Vec::new();
         let ended = match self.redirect(&command.redirects, &mut saved).await {
-            Ok(()) => self.compound(compound).await,
+            Ok(()) => self.compound(compound).boxed().await,
             Err(Leave::Error(_)) => Ok(1),
             Err(leave) => Err(leave),
         };
@@ -147,7 +150,7 @@ impl Shell {
         match kind {
             Kind::Group(list) => self.list(list).await,
             Kind::Subshell(list) => {
-                let mut child = self.fork();
+                let mut child = self.try_fork().await?;
                 let ended = async move {
                     let ended = child.list(list).await;
                     child.finish(ended).await
@@ -165,13 +168,13 @@ impl Shell {
                     None => Ok(0),
                 }
             }
-            Kind::Loop { until, condition, body } => self.repeat(*until, condition, body).await,
+            Kind::Loop { until, condition, body } => self.repeat(*until, condition, body).boxed().await,
             Kind::For { name, words, body } => {
                 let words = match words {
                     Some(words) => self.words(words).await?,
                     None => self.positional.clone(),
                 };
-                self.for_each(name, words, body).await
+                self.for_each(name, words, body).boxed().await
             }
             Kind::Case { word, arms } => {
                 let value: Vec<char> = self.single(word).await?.chars().collect();

@@ -129,9 +129,11 @@ impl Shell {
                     }
                     Part::Quoted(text) if text.is_empty() && vanishes => {}
                     Part::Quoted(text) => fields.current().push_str(&escape(text)),
-                    Part::Parameter { name, change, quoted } => self.parameter(name, change, *quoted, how, fields).await?,
+                    Part::Parameter { name, change, quoted } => {
+                        self.parameter(name, change, *quoted, how, fields).boxed().await?
+                    }
                     Part::Command { list, quoted } => {
-                        let text = self.substitute(list).await?;
+                        let text = self.substitute(list).boxed().await?;
                         self.add(&text, *quoted, how, fields);
                     }
                     Part::Arithmetic { expression, quoted } => {
@@ -199,7 +201,7 @@ impl Shell {
             "-" => Some(self.flags()),
             "0" => Some(self.name.clone()),
             "@" | "*" => (!self.positional.is_empty()).then(|| self.joined()),
-            "LINENO" => Some(self.place.line.to_string()),
+            "LINENO" if self.variables.get(name).is_none() => Some(self.place.line.to_string()),
             "RANDOM" => Some(random().to_string()),
             _ => match name.parse::<usize>() {
                 Ok(number) => self.positional.get(number.checked_sub(1)?).cloned(),
@@ -333,7 +335,7 @@ impl Shell {
     /// What commands print, without the newlines at its end.
     async fn substitute(&mut self, list: &List) -> Result<String, Leave> {
         let (writer, mut reader) = Output::pipe();
-        let mut child = self.fork();
+        let mut child = self.try_fork().await?;
         child.fds.insert(1, Fd { source: None, sink: Some(writer) });
         let running = async move {
             let ended = child.list(list).await;

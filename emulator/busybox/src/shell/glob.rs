@@ -32,7 +32,8 @@ impl View {
         }
         let pattern: Vec<char> = step.chars().collect();
         let hidden = pattern.first() == Some(&'.') || step.starts_with("\\.");
-        let names = self.read_dir(if base.is_empty() { "." } else { base }).unwrap_or_default();
+        let mut names = self.read_dir(if base.is_empty() { "." } else { base }).unwrap_or_default();
+        names.extend([".".to_owned(), "..".to_owned()]);
         for name in names.iter().filter(|name| hidden || !name.starts_with('.')) {
             if matches(&pattern, &name.chars().collect::<Vec<_>>()) {
                 found.push(join(name));

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use futures::FutureExt;
 use futures::future::{BoxFuture, Shared};
+use k3s_arc_container::processes::Ended;
 use k3s_arc_container::{KILL, Process, Signals};
 
 use super::ast::AndOr;
@@ -14,7 +15,7 @@ use crate::streams::Source;
 #[derive(Clone)]
 pub(super) struct Job {
     pub(super) pid: u32,
-    ended: Shared<BoxFuture<'static, i32>>,
+    ended: Shared<BoxFuture<'static, Ended>>,
 }
 
 impl Job {
@@ -44,7 +45,7 @@ impl Shell {
     /// Starts a command in the background.
     pub(super) async fn start(&mut self, what: Arc<AndOr>) -> Outcome {
         let (_, signals) = Signals::by_hand();
-        let mut child = self.fork();
+        let mut child = self.try_fork().await?;
         let entry = self.container.processes.enter(self.own_pid, &self.child(vec![self.name.clone()], signals.clone()));
         let pid = entry.pid();
         (child.own_pid, child.signals) = (pid, signals);
@@ -64,14 +65,14 @@ impl Shell {
         ));
         self.container.processes.set_task(pid, task.abort_handle());
         // What is aborted was killed with its container.
-        let ended = task.map(|ended| ended.unwrap_or(128 + KILL)).boxed().shared();
+        let ended = task.map(|ended| ended.unwrap_or(Ended::Signalled(KILL))).boxed().shared();
         self.jobs.push(Job { pid, ended });
         self.last_background = Some(pid);
         Ok(0)
     }
 
     /// Waits for a job. None: a signal came first, for which there is a trap.
-    pub(super) async fn wait_for(&mut self, job: &Job) -> Result<i32, i32> {
+    pub(super) async fn wait_for(&mut self, job: &Job) -> Result<Ended, i32> {
         loop {
             if let Some(signal) = self.caught.front() {
                 return Err(128 + signal);
@@ -84,6 +85,15 @@ impl Shell {
                 signal = self.signals.next() => self.note(signal),
                 status = job.ended.clone() => return Ok(status),
             }
+        }
+    }
+
+    /// Tells how what was waited for was ended, where that was a signal.
+    pub(super) async fn tell(&self, ended: Ended) {
+        if let Ended::Signalled(signal) = ended
+            && let Some(text) = super::traps::signal_text(signal)
+        {
+            self.print_error(&format!("{text}\n")).await;
         }
     }
 }

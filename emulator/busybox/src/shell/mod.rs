@@ -3,6 +3,7 @@
 mod arithmetic;
 mod ast;
 mod builtins;
+mod deep;
 mod exec;
 mod expand;
 mod glob;
@@ -29,7 +30,7 @@ use crate::held::Held;
 use crate::streams::Source;
 use crate::view::View;
 
-pub(crate) use pattern::matches;
+pub(crate) use pattern::{is_in, matches};
 pub(crate) use run::sh;
 pub(crate) use traps::{signal_name, signal_number};
 
@@ -142,7 +143,12 @@ struct Shell {
     depth: u32,
     getopts_at: usize,
     held: Held,
+    /// All shells that have one ancestor have this, and so it tells how many there are.
+    family: Arc<()>,
 }
+
+/// Shells of one family: a script must not be able to use up the memory of a process that others share.
+const MOST_SHELLS: usize = 2000;
 
 impl Shell {
     /// A child that has all that this has, but for jobs and traps.
@@ -176,7 +182,16 @@ impl Shell {
             depth: self.depth,
             getopts_at: self.getopts_at,
             held: Held::new(&self.container.memory),
+            family: self.family.clone(),
         }
+    }
+
+    /// A child, unless there are too many.
+    async fn try_fork(&self) -> Result<Self, Leave> {
+        if Arc::strong_count(&self.family) > MOST_SHELLS {
+            return Err(self.fail("can't fork: Resource temporarily unavailable").await);
+        }
+        Ok(self.fork())
     }
 
     fn view(&self) -> View {
@@ -186,14 +201,14 @@ impl Shell {
     /// Prints to an open file; a reader that is gone ends the shell, as SIGPIPE would.
     async fn put(&mut self, fd: u32, bytes: impl AsRef<[u8]>) -> Outcome {
         let Some(sink) = self.fds.get(&fd).and_then(|fd| fd.sink.clone()) else {
-            self.complain("write error: Bad file descriptor").await;
+            self.complain_as("sh", "write error: Bad file descriptor").await;
             return Ok(1);
         };
         match sink.put(bytes.as_ref()).await {
             Ok(()) => Ok(0),
             Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Err(Leave::Gone(128 + 13)),
             Err(error) => {
-                self.complain(format!("write error: {}", crate::reason::reason(&error))).await;
+                self.complain_as("sh", format!("write error: {}", crate::reason::reason(&error))).await;
                 Ok(1)
             }
         }

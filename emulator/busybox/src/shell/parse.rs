@@ -32,9 +32,9 @@ pub(super) const KEYWORDS: [&str; 16] =
 /// Where a list of commands ends.
 const ENDS: [&str; 9] = ["do", "done", "elif", "else", "esac", "fi", "then", "}", ")"];
 /// Builtins that POSIX calls special: no function has their name.
-pub(super) const SPECIAL: [&str; 16] = [
-    ".", ":", "break", "continue", "eval", "exec", "exit", "export", "readonly", "return", "set", "shift", "source", "times",
-    "trap", "unset",
+pub(super) const SPECIAL: [&str; 17] = [
+    ".", ":", "break", "continue", "eval", "exec", "exit", "export", "local", "readonly", "return", "set", "shift", "source",
+    "times", "trap", "unset",
 ];
 
 /// A script that is parsed, command by command.
@@ -92,7 +92,7 @@ impl Parser {
             return Err(Fault::new("nested too deeply"));
         }
         self.depth += 1;
-        let parsed = parse(self);
+        let parsed = super::deep::with_stack(|| parse(self));
         self.depth -= 1;
         parsed
     }

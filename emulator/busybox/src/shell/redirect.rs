@@ -32,7 +32,7 @@ impl Shell {
                         _ if text == "-" => None,
                         Ok(from) if self.fds.contains_key(&from) => self.fds.get(&from).cloned(),
                         Ok(from) => {
-                            self.complain(format!("dup2({from},{fd}): Bad file descriptor")).await;
+                            self.complain(format!("{from}: Bad file descriptor")).await;
                             return Err(Leave::Error(1));
                         }
                         Err(_) => return Err(self.fail("syntax error: bad fd number").await),

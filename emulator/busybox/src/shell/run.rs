@@ -119,6 +119,7 @@ impl Shell {
             depth: 0,
             getopts_at: 0,
             held: Held::new(&container.memory),
+            family: std::sync::Arc::default(),
             container,
         }
     }
@@ -169,41 +170,51 @@ impl Shell {
         }
     }
 
-    /// Runs what is typed, or piped in, line by line.
+    /// Runs what is typed, or piped in: line by line, though what is piped in is read in blocks, as the real one does it.
     async fn run_input(&mut self) -> Outcome {
-        let mut status = 0;
-        let mut text = String::new();
-        let mut line = 1;
+        let (mut status, mut line, mut at_end) = (0, 1, false);
+        let mut text = Vec::new();
+        let mut asked = false;
         loop {
-            let interactive = self.options.interactive;
-            if interactive {
-                let prompt = self.prompt(if text.is_empty() { "PS1" } else { "PS2" });
-                self.print_error(&prompt).await;
+            let whole = std::str::from_utf8(&text).is_ok() && text.contains(&b'\n');
+            let mut parsed = None;
+            if whole || (at_end && !text.is_empty()) {
+                let readable = String::from_utf8_lossy(&text).into_owned();
+                let mut parser = Parser::new(&readable, line);
+                let commands = parser.next_line();
+                let unfinished =
+                    parser.here_unfinished || commands.as_ref().is_err_and(|fault| fault.unfinished) || parser.at == 0;
+                if !unfinished || at_end {
+                    line = parser.line;
+                    text = parser.text[parser.at..].iter().collect::<String>().into_bytes();
+                    parsed = Some(commands);
+                }
             }
-            let Some(source) = self.fds.get(&0).and_then(|fd| fd.source.clone()) else { return Ok(status) };
-            let read = self.during(source.read_until(b'\n')).await.unwrap_or_default();
-            self.run_traps().await?;
-            let at_end = read.is_empty();
-            text += &String::from_utf8_lossy(&read);
-            if at_end && text.is_empty() {
-                return Ok(status);
-            }
-            let mut parser = Parser::new(&text, line);
-            let parsed = parser.next_line();
-            let mended = parser.here_unfinished || parsed.as_ref().is_err_and(|fault| fault.unfinished) || text.ends_with("\\\n");
-            if mended && !at_end {
+            let Some(commands) = parsed else {
+                if at_end {
+                    return Ok(status);
+                }
+                if self.options.interactive {
+                    let prompt = self.prompt(if asked { "PS2" } else { "PS1" });
+                    self.print_error(&prompt).await;
+                }
+                asked = true;
+                let Some(source) = self.fds.get(&0).and_then(|fd| fd.source.clone()) else { return Ok(status) };
+                let block = self.during(source.read_block()).await.unwrap_or_default();
+                self.run_traps().await?;
+                at_end = block.is_empty();
+                text.extend(block);
                 continue;
-            }
-            line = parser.line;
-            text.clear();
-            let ended = match parsed {
+            };
+            asked = false;
+            let ended = match commands {
                 Ok(Some(list)) => self.list(&list).await,
                 Ok(None) => Ok(status),
                 Err(fault) => Err(self.fail(format!("syntax error: {}", fault.message)).await),
             };
             match ended {
                 Ok(done) => status = done,
-                Err(Leave::Error(failed)) if interactive => status = failed,
+                Err(Leave::Error(failed)) if self.options.interactive => status = failed,
                 Err(leave) => return Err(leave),
             }
             self.status = status;

@@ -1,5 +1,6 @@
 //! Simple commands: assignments, and a function, a builtin or a program of the container.
 
+use futures::FutureExt;
 use k3s_arc_container::{NotFound, Signals};
 use tokio::task::coop::consume_budget;
 
@@ -14,16 +15,16 @@ impl Shell {
         // A loop of builtins must let others run, too.
         consume_budget().await;
         self.substituted = None;
-        let args = self.words(words).await?;
+        let args = self.words(words).boxed().await?;
         let mut saved = Saved::new();
         let special = args.first().is_none_or(|name| SPECIAL.contains(&name.as_str()));
-        let redirected = self.redirect(redirects, &mut saved).await;
+        let redirected = if redirects.is_empty() { Ok(()) } else { self.redirect(redirects, &mut saved).boxed().await };
         let ended = match redirected {
             Err(Leave::Error(status)) if !special || args.is_empty() => Ok(status),
             // The script ends with a special builtin that fails.
             Err(leave) => Err(leave),
-            Ok(()) if args.is_empty() => self.only_assign(assignments).await,
-            Ok(()) => self.assign_and_run(assignments, args, &mut saved).await,
+            Ok(()) if args.is_empty() => self.only_assign(assignments).boxed().await,
+            Ok(()) => self.assign_and_run(assignments, args, &mut saved).boxed().await,
         };
         self.restore(saved);
         ended
@@ -59,7 +60,7 @@ impl Shell {
             traced.extend(args.iter().cloned());
             self.trace(&traced).await;
         }
-        let ended = self.run(args, saved).await;
+        let ended = self.run(args, saved).boxed().await;
         if !stays {
             self.variables.restore(before);
         }
@@ -76,26 +77,24 @@ impl Shell {
     async fn run(&mut self, args: Vec<String>, saved: &mut Saved) -> Outcome {
         let name = args[0].as_str();
         if name == "exec" {
-            return self.exec(args, saved).await;
+            return self.exec(args, saved).boxed().await;
         }
         if let Some(body) = self.functions.get(name).cloned() {
-            return self.call(&body, args).await;
+            return self.call(&body, args).boxed().await;
         }
         if builtins::exists(name) {
-            return self.builtin(args).await;
+            return self.builtin(args).boxed().await;
         }
-        self.program(args).await
+        self.program(args).boxed().await
     }
 
     async fn call(&mut self, body: &super::ast::Command, args: Vec<String>) -> Outcome {
         let positional = std::mem::replace(&mut self.positional, args[1..].to_vec());
-        let loops = std::mem::take(&mut self.loops);
         self.variables.enter();
         self.calls += 1;
         let ended = self.command(body).await;
         self.calls -= 1;
         self.variables.leave();
-        self.loops = loops;
         self.positional = positional;
         match ended {
             Err(Leave::Return(status)) => Ok(status),
@@ -130,7 +129,9 @@ impl Shell {
         };
         let entry = self.container.processes.enter(self.own_pid, &process);
         let running = with_umask(self.umask, entry.run(program.run(process)));
-        Ok(self.during(running).await)
+        let ended = self.during(running).await;
+        self.tell(ended).await;
+        Ok(ended.code())
     }
 
     /// The program that a command is, and a process for it; or how the command ends without one.
@@ -140,7 +141,7 @@ impl Shell {
         signals: Signals,
     ) -> Result<(std::sync::Arc<dyn k3s_arc_container::Program>, k3s_arc_container::Process), Outcome> {
         let command = args[0].clone();
-        let found = self.container.executable(&command, &self.cwd, self.variables.get("PATH"));
+        let found = self.container.executable(&command, &self.cwd, Some(self.variables.get("PATH").unwrap_or_default()));
         let (status, why) = match found {
             Ok(mut found) => {
                 if !found.args.is_empty() {
@@ -178,7 +179,10 @@ impl Shell {
             return Ok(0);
         }
         let signals = self.signals.clone();
-        let (program, process) = match self.executable(words.to_vec(), signals).await {
+        let before = self.place.builtin.replace("exec".to_owned());
+        let found = self.executable(words.to_vec(), signals).await;
+        self.place.builtin = before;
+        let (program, process) = match found {
             Ok(found) => found,
             Err(Ok(status)) => return Err(Leave::Exit(status)),
             Err(ended) => return ended,

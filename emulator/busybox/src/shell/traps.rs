@@ -33,6 +33,22 @@ pub(crate) fn signal_name(number: i32) -> Option<&'static str> {
     usize::try_from(number).ok().and_then(|number| NAMES.get(number)).copied()
 }
 
+/// What a shell says of a process that a signal ended; nothing, of those that are sent all the time.
+pub(super) fn signal_text(signal: i32) -> Option<&'static str> {
+    Some(match signal {
+        1 => "Hangup",
+        3 => "Quit",
+        6 => "Aborted",
+        9 => "Killed",
+        10 => "User defined signal 1",
+        11 => "Segmentation fault",
+        12 => "User defined signal 2",
+        14 => "Alarm clock",
+        15 => "Terminated",
+        _ => return None,
+    })
+}
+
 impl Shell {
     /// A signal was received: it waits for its trap, if it has one.
     pub(super) fn note(&mut self, signal: i32) {

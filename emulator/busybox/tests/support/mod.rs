@@ -1,4 +1,5 @@
 //! A container of the image, for tests.
+#![allow(dead_code, unreachable_pub, clippy::expect_used)]
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -15,6 +16,8 @@ pub struct Made {
     pub container: Arc<Container>,
     /// Its root folder.
     pub root: TempDir,
+    /// Its first process, if something else than what is tested.
+    pub init: Option<k3s_arc_container::processes::Entry>,
 }
 
 /// What came of a command.
@@ -70,7 +73,7 @@ pub fn container_on(memory: Memory, net: Arc<dyn k3s_arc_container::Net>) -> Mad
         processes: Arc::new(Processes::default()),
         hostname: "box".to_owned(),
     };
-    Made { container: Arc::new(container), root }
+    Made { container: Arc::new(container), root, init: None }
 }
 
 fn collect() -> (Output, Arc<Mutex<Vec<u8>>>) {
@@ -89,6 +92,22 @@ pub fn text(collected: &Mutex<Vec<u8>>) -> String {
 }
 
 impl Made {
+    /// With a first process that does nothing, so that signals do to others what they do.
+    pub fn with_init(mut self) -> Self {
+        let process = Process {
+            args: vec!["pause".to_owned()],
+            env: BTreeMap::new(),
+            cwd: PathBuf::from("/"),
+            stdin: Input::empty(),
+            stdout: Output::null(),
+            stderr: Output::null(),
+            signals: Signals::by_hand().1,
+            container: self.container.clone(),
+        };
+        self.init = Some(self.container.processes.enter(0, &process));
+        self
+    }
+
     /// Starts a command.
     pub fn start(&self, args: &[&str], stdin: Input) -> Running {
         let (stdout, out) = collect();

@@ -83,7 +83,7 @@ pub(super) async fn command(shell: &mut Shell, args: &[String]) -> Outcome {
         return Ok(0);
     }
     shell.place.builtin = Some(name.clone());
-    match Box::pin(run(shell, &name, &words[1..])).await {
+    match run(shell, &name, &words[1..]).await {
         Err(Leave::Error(status)) => Ok(status),
         ended => ended,
     }
@@ -96,7 +96,7 @@ pub(super) async fn describe(shell: &mut Shell, names: &[String], wordy: bool) -
         let path = shell.container.executable(name, &shell.cwd, shell.variables.get("PATH")).ok().map(|found| found.path);
         let (short, long) = match path {
             _ if KEYWORDS.contains(&name.as_str()) => (name.clone(), "a shell keyword".to_owned()),
-            _ if shell.functions.contains_key(name) => (name.clone(), "a shell function".to_owned()),
+            _ if shell.functions.contains_key(name) => (name.clone(), "a function".to_owned()),
             _ if SPECIAL.contains(&name.as_str()) => (name.clone(), "a special shell builtin".to_owned()),
             _ if exists(name) => (name.clone(), "a shell builtin".to_owned()),
             Some(path) => (path.clone(), path),

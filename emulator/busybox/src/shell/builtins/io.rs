@@ -8,7 +8,7 @@ use crate::condition::{Asked, holds};
 pub(super) async fn printf(shell: &mut Shell, args: &[String]) -> Outcome {
     let args = if args.first().is_some_and(|arg| arg == "--") { &args[1..] } else { args };
     let Some((format, args)) = args.split_first() else {
-        shell.complain_as("sh", "usage: printf FORMAT [ARG]...").await;
+        shell.complain_as("sh", "usage: printf FORMAT [ARGUMENT...]").await;
         return Ok(2);
     };
     let printed = crate::printf::printf(format, args);

@@ -26,7 +26,8 @@ pub(super) async fn wait(shell: &mut Shell, args: &[String]) -> Outcome {
         let job = shell.jobs[at].clone();
         match shell.wait_for(&job).await {
             Ok(ended) => {
-                status = ended;
+                shell.tell(ended).await;
+                status = ended.code();
                 shell.jobs.remove(at);
             }
             Err(interrupted) => return Ok(interrupted),
@@ -127,8 +128,9 @@ pub(super) async fn sleep(shell: &mut Shell, args: &[String]) -> Outcome {
     let mut length = std::time::Duration::ZERO;
     for arg in args {
         let Some(more) = duration(arg) else {
+            // The real one forgets that it is not alone here.
             shell.complain_as("sh", format!("invalid number '{arg}'")).await;
-            return Ok(1);
+            return Err(super::Leave::Exit(1));
         };
         length = length.saturating_add(more);
     }

@@ -7,6 +7,11 @@ mod options;
 mod place;
 mod variables;
 
+use std::future::ready;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+
 use super::{Leave, Outcome, Shell};
 
 pub(super) use options::quoted_if_needed;
@@ -22,48 +27,44 @@ pub(super) fn exists(name: &str) -> bool {
     NAMES.contains(&name)
 }
 
-pub(super) async fn run(shell: &mut Shell, name: &str, args: &[String]) -> Outcome {
+/// Runs one. Each is boxed: a shell that calls itself must not need the stack for all of them every time.
+pub(super) fn run<'a>(shell: &'a mut Shell, name: &'a str, args: &'a [String]) -> BoxFuture<'a, Outcome> {
     match name {
-        ":" | "true" | "hash" | "times" | "unalias" => Ok(0),
-        "false" => Ok(1),
-        "." | "source" => control::source(shell, args).await,
-        "break" | "continue" => control::leave_loops(shell, name, args).await,
-        "command" => control::command(shell, args).await,
-        "eval" => {
-            let text = args.join(" ");
-            shell.evaluate(&text).await
-        }
-        "exit" => control::exit(shell, args).await,
-        "return" => control::end_call(shell, args).await,
-        "type" => control::describe(shell, args, true).await,
-        "cd" | "chdir" => place::cd(shell, args).await,
-        "pwd" => place::pwd(shell, args).await,
-        "umask" => place::umask(shell, args).await,
-        "echo" => {
-            let text = crate::echo::echo(args);
-            shell.put(1, text).await
-        }
-        "printf" => io::printf(shell, args).await,
-        "read" => io::read(shell, args).await,
-        "test" | "[" | "[[" => io::test(shell, name, args).await,
-        "let" => variables::evaluate(shell, args).await,
-        "export" | "readonly" => variables::mark(shell, name, args).await,
-        "local" => variables::local(shell, args).await,
-        "shift" => variables::shift(shell, args).await,
-        "unset" => variables::unset(shell, args).await,
-        "getopts" => variables::getopts(shell, args).await,
-        "set" => options::set(shell, args).await,
-        "wait" => jobs::wait(shell, args).await,
-        "jobs" => jobs::jobs(shell).await,
-        "kill" => jobs::kill(shell, args).await,
-        "trap" => jobs::trap(shell, args).await,
-        "sleep" => jobs::sleep(shell, args).await,
-        "alias" if args.is_empty() => Ok(0),
-        "ulimit" if args.is_empty() => shell.put(1, "unlimited\n").await,
-        other => {
+        ":" | "true" | "hash" | "times" | "unalias" => ready(Ok(0)).boxed(),
+        "false" => ready(Ok(1)).boxed(),
+        "." | "source" => control::source(shell, args).boxed(),
+        "break" | "continue" => control::leave_loops(shell, name, args).boxed(),
+        "command" => control::command(shell, args).boxed(),
+        "eval" => async move { shell.evaluate(&args.join(" ")).await }.boxed(),
+        "exit" => control::exit(shell, args).boxed(),
+        "return" => control::end_call(shell, args).boxed(),
+        "type" => control::describe(shell, args, true).boxed(),
+        "cd" | "chdir" => place::cd(shell, args).boxed(),
+        "pwd" => place::pwd(shell, args).boxed(),
+        "umask" => place::umask(shell, args).boxed(),
+        "echo" => async move { shell.put(1, crate::echo::echo(args)).await }.boxed(),
+        "printf" => io::printf(shell, args).boxed(),
+        "read" => io::read(shell, args).boxed(),
+        "test" | "[" | "[[" => io::test(shell, name, args).boxed(),
+        "let" => variables::evaluate(shell, args).boxed(),
+        "export" | "readonly" => variables::mark(shell, name, args).boxed(),
+        "local" => variables::local(shell, args).boxed(),
+        "shift" => variables::shift(shell, args).boxed(),
+        "unset" => variables::unset(shell, args).boxed(),
+        "getopts" => variables::getopts(shell, args).boxed(),
+        "set" => options::set(shell, args).boxed(),
+        "wait" => jobs::wait(shell, args).boxed(),
+        "jobs" => jobs::jobs(shell).boxed(),
+        "kill" => jobs::kill(shell, args).boxed(),
+        "trap" => jobs::trap(shell, args).boxed(),
+        "sleep" => jobs::sleep(shell, args).boxed(),
+        "alias" if args.is_empty() => ready(Ok(0)).boxed(),
+        "ulimit" if args.is_empty() => shell.put(1, "unlimited\n").boxed(),
+        other => async move {
             shell.complain_as("sh", format!("{other}: not emulated")).await;
             Ok(1)
         }
+        .boxed(),
     }
 }
 

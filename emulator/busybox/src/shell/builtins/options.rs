@@ -9,13 +9,13 @@ const KNOWN: [(char, &str); 12] = [
     ('i', "interactive"),
     ('n', "noexec"),
     ('s', "stdin"),
+    ('c', ""),
     ('x', "xtrace"),
     ('v', "verbose"),
     ('C', "noclobber"),
     ('a', "allexport"),
     ('u', "nounset"),
     ('\0', "pipefail"),
-    ('c', ""),
 ];
 
 impl Options {
@@ -54,6 +54,7 @@ impl Shell {
         let mut options = self.options;
         KNOWN
             .iter()
+            .rev()
             .filter(|(letter, _)| *letter != '\0' && options.flag(*letter, "").is_some_and(|on| *on))
             .map(|(letter, _)| letter)
             .collect()
@@ -87,7 +88,10 @@ pub(super) async fn set(shell: &mut Shell, args: &[String]) -> Outcome {
             if letter == 'o' {
                 match left.next() {
                     Some(name) if shell.options.set_name(name, on) => {}
-                    Some(name) => return Err(shell.fail(format!("illegal option {}o {name}", if on { '-' } else { '+' })).await),
+                    Some(name) => {
+                        shell.complain(format!("illegal option {}o {name}", if on { '-' } else { '+' })).await;
+                        return Ok(1);
+                    }
                     None => list(shell).await?,
                 }
             } else if !shell.options.set_letter(letter, on) {

@@ -25,7 +25,7 @@ pub(super) async fn mark(shell: &mut Shell, name: &str, args: &[String]) -> Outc
     for word in words {
         let (variable, value) = split(word);
         if !is_name(variable) {
-            return Err(shell.fail(format!("{word}: bad variable name")).await);
+            return Err(shell.fail(format!("{variable}: bad variable name")).await);
         }
         let marked = match name {
             "export" if options.iter().any(|(letter, _)| *letter == 'n') => {
@@ -51,13 +51,15 @@ pub(super) async fn local(shell: &mut Shell, args: &[String]) -> Outcome {
     for word in args {
         let (name, value) = split(word);
         if !is_name(name) {
-            return Err(shell.fail(format!("{word}: bad variable name")).await);
+            return Err(shell.fail(format!("{name}: bad variable name")).await);
         }
         if !shell.variables.shadow(name) {
             return Err(shell.fail("not in a function").await);
         }
-        if let Some(value) = value {
-            shell.assign(name, value).await?;
+        match value {
+            Some(value) => shell.assign(name, value).await?,
+            // What it was outside is back afterwards.
+            None => drop(shell.variables.unset(name)),
         }
     }
     Ok(0)
