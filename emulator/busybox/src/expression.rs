@@ -100,7 +100,7 @@ fn ends_here(rest: &Peekable<Chars<'_>>) -> bool {
 
 /// `[...]`, in which a backslash means itself.
 fn bracket(characters: &mut Peekable<Chars<'_>>, out: &mut String) -> Result<(), String> {
-    let unmatched = || "Unmatched [, [^, [:, [., or [=".to_owned();
+    let unmatched = || "Invalid regular expression".to_owned();
     out.push('[');
     if characters.next_if_eq(&'^').is_some() {
         out.push('^');

@@ -31,10 +31,8 @@ fn pairs(
         ([_], None) => return Err(applet.misused()),
         ([sources @ .., destination], None) => (sources, destination.as_str()),
     };
-    let into = !plain && applet.view.metadata(destination, true).is_ok_and(|found| found.kind == Kind::Directory);
-    if sources.len() > 1 && !into {
-        return Err(applet.fail(format_args!("target '{destination}' is not a directory")));
-    }
+    let into =
+        sources.len() > 1 || (!plain && applet.view.metadata(destination, true).is_ok_and(|found| found.kind == Kind::Directory));
     let target = |source: &str| {
         if !into {
             return destination.to_owned();

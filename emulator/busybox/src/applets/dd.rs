@@ -82,7 +82,7 @@ fn parse(applet: &Applet) -> Result<Asked, Stop> {
         }
     }
     if asked.block == 0 {
-        return Err(applet.fail("number 0 is not in 1..2147483647 range"));
+        return Err(applet.fail("number 0 is not in 1..9223372036854775807 range"));
     }
     Ok(asked)
 }

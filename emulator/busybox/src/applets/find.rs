@@ -144,7 +144,10 @@ impl Parser<'_> {
             }
             "-prune" => Test::Prune,
             "-exec" | "-ok" => return Err(self.applet.fail(format_args!("{name} is not emulated"))),
-            other => return Err(self.applet.fail(format_args!("unrecognized: {other}"))),
+            other => {
+                self.applet.complain(format_args!("unrecognized: {other}"));
+                return Err(self.applet.misused());
+            }
         })
     }
 }

@@ -144,7 +144,7 @@ struct Key {
 }
 
 pub(super) async fn sort(mut applet: Applet) -> Ended {
-    let (options, files) = applet.options("ngMucszbdfiokt:hrVT:o:k:m", &[])?;
+    let (options, files) = applet.options("ngMucszbdfiht:rVT:o:k:m", &[])?;
     let separator = options.value('t').and_then(|text| text.bytes().next());
     let mut keys = Vec::new();
     let mut letters: String = options.iter().collect();
@@ -157,7 +157,10 @@ pub(super) async fn sort(mut applet: Applet) -> Ended {
     }
     let mut content = Vec::new();
     for path in or_stdin(files) {
-        let Some(mut input) = applet.open_or_complain(&path) else { return Ok(1) };
+        let mut input = applet.open(&path).map_err(|error| {
+            applet.complain(format_args!("{path}: {}", crate::reason::reason(&error)));
+            Stop(2)
+        })?;
         content.extend(all_of(&applet, &mut input).await?);
         if content.last().is_some_and(|last| *last != b'\n') {
             content.push(b'\n');
@@ -351,7 +354,7 @@ pub(super) async fn seq(mut applet: Applet) -> Ended {
         _ => return Err(applet.misused()),
     };
     let last = last.unwrap_or("1");
-    let number = |text: &str| text.parse::<f64>().map_err(|_| applet.fail(format_args!("invalid number '{text}'")));
+    let number = |text: &str| text.parse::<f64>().map_err(|_| applet.misused());
     let (from, by, to) = (number(first)?, number(step)?, number(last)?);
     let decimals =
         [first, step].iter().map(|text| text.split_once('.').map_or(0, |(_, fraction)| fraction.len())).max().unwrap_or(0);

@@ -28,11 +28,7 @@ pub(super) async fn ls(mut applet: Applet) -> Ended {
     for path in paths {
         // A link is followed unless it is to be described.
         let follow = options.has('L') || options.has('H') || !(options.has('l') || options.has('d') || options.has('F'));
-        let found = match applet.view.metadata(&path, follow) {
-            Err(_) if follow => applet.view.metadata(&path, false),
-            found => found,
-        };
-        match found {
+        match applet.view.metadata(&path, follow) {
             Ok(found) if found.kind == Kind::Directory && !options.has('d') => directories.push(path),
             Ok(found) => files.push(entry(&applet, path.clone(), &path, found)),
             Err(error) => {

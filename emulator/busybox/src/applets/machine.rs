@@ -1,8 +1,6 @@
 //! Who and where a process is.
 
-use std::io::Write;
-
-use crate::applet::{Applet, Ended, Stop};
+use crate::applet::{Applet, Ended};
 use crate::users::{User, group_numbered};
 
 /// The kernel's release, as far as anybody asks.
@@ -14,10 +12,11 @@ pub(super) async fn id(mut applet: Applet) -> Ended {
     let (uid, gid, mut groups) = match names.first() {
         Some(name) => {
             let user = User::named(&applet.view, name).ok_or_else(|| applet.fail(format_args!("unknown user {name}")))?;
-            (user.uid, user.gid, Vec::new())
+            (user.uid, user.gid, vec![user.gid])
         }
         None => (me.uid, me.gid, me.groups),
     };
+    let told = !groups.is_empty();
     groups.retain(|group| *group != gid);
     let user_name = User::numbered(&applet.view, uid).map(|user| user.name);
     let group_name = |gid: u32| group_numbered(&applet.view, gid);
@@ -33,7 +32,7 @@ pub(super) async fn id(mut applet: Applet) -> Ended {
         all.map(|group| or_number(group_name(group), group)).collect::<Vec<_>>().join(" ")
     } else {
         let mut text = format!("uid={} gid={}", named(user_name, uid), named(group_name(gid), gid));
-        if !groups.is_empty() {
+        if told {
             let groups: Vec<_> = all.map(|group| named(group_name(group), group)).collect();
             text += &format!(" groups={}", groups.join(","));
         }
@@ -176,15 +175,10 @@ pub(super) async fn mktemp(mut applet: Applet) -> Ended {
                 return applet.end(0).await;
             }
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(failed(&applet, &template, &error)),
+            Err(error) => return Err(applet.fail(crate::reason::reason(&error))),
         }
     }
     Err(applet.fail("File exists"))
-}
-
-fn failed(applet: &Applet, template: &str, error: &std::io::Error) -> Stop {
-    let _ = applet.stderr.clone().write_all(format!("mktemp: {template}: {}\n", crate::reason::reason(error)).as_bytes());
-    Stop(1)
 }
 
 /// Six letters and digits that nobody can foresee.

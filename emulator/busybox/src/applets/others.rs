@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use k3s_arc_container::{Input, KILL, NotFound, Process, Signals, TERMINATE};
+use k3s_arc_container::processes::Ended as How;
+use k3s_arc_container::{Input, KILL, NotFound, Process, Program, Signals, TERMINATE};
 
 use super::show::all_of;
 use crate::applet::{Applet, Ended, Stop};
@@ -14,14 +16,14 @@ use crate::shell::{signal_name, signal_number};
 use crate::users::User;
 
 impl Applet {
-    /// Runs a command as a child; `signals` are those that it hears.
-    async fn execute(
+    /// A command's program, and a process for it; `signals` are those that it hears.
+    fn command(
         &self,
         words: &[String],
         env: BTreeMap<String, String>,
         stdin: Input,
         signals: Signals,
-    ) -> Result<i32, Stop> {
+    ) -> Result<(Arc<dyn Program>, Process), Stop> {
         let container = &self.view.container;
         let path = env.get("PATH").or_else(|| self.env.get("PATH")).cloned();
         let found = container.executable(&words[0], &self.view.cwd, path.as_deref()).map_err(|error| {
@@ -31,10 +33,9 @@ impl Applet {
                 NotFound::InPath(_) | NotFound::NoFile(_) => (127, "No such file or directory"),
             };
             let name = &words[0];
-            if self.known.name == "xargs" {
-                self.complain(format_args!("{name}: {why}"))
-            } else {
-                self.complain(format_args!("can't execute '{name}': {why}"))
+            match self.known.name {
+                "xargs" => self.complain(format_args!("{name}: {why}")),
+                _ => self.complain(format_args!("can't execute '{name}': {why}")),
             }
             Stop(status)
         })?;
@@ -52,13 +53,21 @@ impl Applet {
             signals,
             container: container.clone(),
         };
-        let entry = container.processes.enter(self.view.pid, &process);
-        Ok(with_umask(self.view.umask, entry.run(found.program.run(process))).await.code())
+        Ok((found.program, process))
     }
 
-    /// Becomes a command (`execve`): the signals of this process are its.
+    /// Runs a command as a child.
+    async fn execute(&self, words: &[String], env: BTreeMap<String, String>, stdin: Input) -> Result<How, Stop> {
+        let (program, process) = self.command(words, env, stdin, Signals::by_hand().1)?;
+        let entry = self.view.container.processes.enter(self.view.pid, &process);
+        Ok(with_umask(self.view.umask, entry.run(program.run(process))).await)
+    }
+
+    /// Becomes a command (`execve`): its number and its signals are those of this process.
     async fn become_command(&self, words: &[String], env: BTreeMap<String, String>) -> Ended {
-        self.execute(words, env, self.stdin.input(), self.signals.clone()).await
+        let (program, process) = self.command(words, env, self.stdin.input(), self.signals.clone())?;
+        self.view.container.processes.rename(self.view.pid, &process.args);
+        Ok(with_umask(self.view.umask, program.run(process)).await)
     }
 }
 
@@ -106,24 +115,21 @@ pub(super) async fn timeout(applet: Applet) -> Ended {
     let parse = |text: &str| duration(text).ok_or_else(|| applet.fail(format_args!("invalid number '{text}'")));
     let length = parse(length)?;
     let patience = options.value('k').map(parse).transpose()?;
-    let (killer, signals) = Signals::by_hand();
-    let running = applet.execute(words, applet.env.clone(), applet.stdin.input(), signals);
-    let mut running = std::pin::pin!(running);
+    // The command takes the place of this process; a child of it keeps the time.
+    let watching = async {
+        let processes = &applet.view.container.processes;
+        crate::duration::sleep(length).await;
+        processes.kill(applet.view.pid, signal);
+        if let Some(patience) = patience {
+            crate::duration::sleep(patience).await;
+            processes.kill(applet.view.pid, KILL);
+        }
+        std::future::pending::<()>().await;
+    };
     tokio::select! {
         biased;
-        ended = &mut running => return ended,
-        () = crate::duration::sleep(length) => killer.send(signal),
-    }
-    match patience {
-        Some(patience) => tokio::select! {
-            biased;
-            ended = &mut running => ended,
-            () = crate::duration::sleep(patience) => {
-                killer.send(KILL);
-                running.await
-            }
-        },
-        None => running.await,
+        ended = applet.become_command(words, applet.env.clone()) => ended,
+        () = watching => Ok(0),
     }
 }
 
@@ -133,9 +139,13 @@ pub(super) async fn time(applet: Applet) -> Ended {
         return Err(applet.misused());
     }
     let began = Instant::now();
-    let (_, signals) = Signals::by_hand();
-    let status = applet.execute(&words, applet.env.clone(), applet.stdin.input(), signals).await?;
+    let ended = applet.execute(&words, applet.env.clone(), applet.stdin.input()).await?;
     let taken = began.elapsed();
+    let how = match ended {
+        How::Exited(0) => String::new(),
+        How::Exited(status) => format!("Command exited with non-zero status {status}\n"),
+        How::Signalled(signal) => format!("Command terminated by signal {signal}\n"),
+    };
     // CPU time is nobody's in particular here.
     let shown = |length: Duration| {
         let seconds = length.as_secs_f64();
@@ -143,9 +153,9 @@ pub(super) async fn time(applet: Applet) -> Ended {
     };
     let gap = if options.has('p') { " " } else { "\t" };
     let none = Duration::ZERO;
-    let text = format!("real{gap}{}\nuser{gap}{}\nsys{gap}{}\n", shown(taken), shown(none), shown(none));
+    let text = format!("{how}real{gap}{}\nuser{gap}{}\nsys{gap}{}\n", shown(taken), shown(none), shown(none));
     let _ = applet.stderr.clone().write_all(text.as_bytes());
-    Ok(status)
+    Ok(ended.code())
 }
 
 pub(super) async fn xargs(applet: Applet) -> Ended {
@@ -173,13 +183,11 @@ pub(super) async fn xargs(applet: Applet) -> Ended {
         if options.has('t') {
             let _ = applet.stderr.clone().write_all(format!("{}\n", command.join(" ")).as_bytes());
         }
-        let (_, signals) = Signals::by_hand();
-        match applet.execute(&command, applet.env.clone(), Input::empty(), signals).await? {
-            0 => {}
-            255 => return Err(Stop(124)),
-            // Ended by a signal.
-            ended if ended > 128 => return Err(Stop(125)),
-            _ => status = 123,
+        match applet.execute(&command, applet.env.clone(), Input::empty()).await? {
+            How::Exited(0) => {}
+            How::Exited(255) => return Err(Stop(124)),
+            How::Exited(_) => status = 123,
+            How::Signalled(_) => return Err(Stop(125)),
         }
     }
     Ok(status)

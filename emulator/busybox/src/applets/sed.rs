@@ -96,7 +96,7 @@ impl Parser<'_> {
         let mut text = String::new();
         let mut in_bracket = false;
         loop {
-            let Some(next) = self.peek() else { return Err(self.fault("unterminated match")) };
+            let Some(next) = self.peek() else { return Err(self.fault(&format!("unmatched '{delimiter}'"))) };
             self.at += 1;
             match next {
                 _ if next == delimiter && !in_bracket => return Ok(text),
@@ -283,7 +283,7 @@ impl Parser<'_> {
             }
         };
         loop {
-            let Some(next) = self.peek() else { return Err(self.fault("unterminated replacement")) };
+            let Some(next) = self.peek() else { return Err(self.fault(&format!("unmatched '{delimiter}'"))) };
             self.at += 1;
             match next {
                 _ if next == delimiter => return Ok(pieces),

@@ -19,10 +19,10 @@ fn or_stdin(files: Vec<String>) -> Vec<String> {
 impl Applet {
     /// What is wrong with reading a file that could be opened.
     fn read_error(&self, path: &str, error: &std::io::Error) {
-        if error.kind() == std::io::ErrorKind::IsADirectory {
-            self.complain("read error: Is a directory");
-        } else {
-            self.complain(format_args!("{path}: {}", reason(error)));
+        match (self.known.name, error.kind()) {
+            ("head", std::io::ErrorKind::IsADirectory) => self.complain(format_args!("{path}: Input/output error")),
+            ("wc", _) => self.complain(format_args!("{path}: {}", reason(error))),
+            _ => self.complain(format_args!("read error: {}", reason(error))),
         }
     }
 }
@@ -106,14 +106,12 @@ enum Amount {
     Bytes(u64),
 }
 
-/// `-5` is `-n 5`.
+/// `-5` in front is `-n 5`.
 fn with_old_style(applet: &mut Applet) {
-    for arg in &mut applet.args {
-        let digits =
-            arg.strip_prefix('-').filter(|digits| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()));
-        if let Some(digits) = digits {
-            *arg = format!("-n{digits}");
-        }
+    let Some(first) = applet.args.first_mut() else { return };
+    let digits = first.strip_prefix('-').filter(|digits| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()));
+    if let Some(digits) = digits {
+        *first = format!("-n{digits}");
     }
 }
 
@@ -300,7 +298,7 @@ pub(super) async fn tail(mut applet: Applet) -> Ended {
         followed.push((path.clone(), Some(input)));
     }
     applet.flush().await?;
-    if follow && followed.is_empty() {
+    if followed.is_empty() {
         return Err(applet.fail("no files"));
     }
     while follow {
@@ -400,23 +398,27 @@ pub(super) async fn wc(mut applet: Applet) -> Ended {
                 continue;
             }
         };
-        let counts = counts_of(&mut input).await;
+        let (counts, read) = counts_of(&mut input).await;
+        if let Err(error) = read {
+            applet.read_error(&path, &error);
+            status = 1;
+        }
         total.lines += counts.lines;
         total.words += counts.words;
         total.characters += counts.characters;
         total.bytes += counts.bytes;
         total.longest = total.longest.max(counts.longest);
         let label = if named { path.as_str() } else { "" };
-        applet.line(counts.shown(&shown, label)).await?;
+        applet.line(counts.shown(&shown, label, count > 1)).await?;
     }
     if count > 1 {
-        applet.line(total.shown(&shown, "total")).await?;
+        applet.line(total.shown(&shown, "total", true)).await?;
     }
     applet.end(status).await
 }
 
 impl Counts {
-    fn shown(&self, shown: &[char], label: &str) -> String {
+    fn shown(&self, shown: &[char], label: &str, several: bool) -> String {
         let number = |letter: &char| match letter {
             'l' => self.lines,
             'w' => self.words,
@@ -425,7 +427,7 @@ impl Counts {
             _ => self.bytes,
         };
         let numbers: Vec<String> = match shown {
-            [one] => vec![number(one).to_string()],
+            [one] if !several => vec![number(one).to_string()],
             several => several.iter().map(|letter| format!("{:9}", number(letter))).collect(),
         };
         let text = numbers.join(" ");
@@ -433,12 +435,17 @@ impl Counts {
     }
 }
 
-async fn counts_of(input: &mut k3s_arc_container::Input) -> Counts {
+async fn counts_of(input: &mut k3s_arc_container::Input) -> (Counts, std::io::Result<()>) {
     let mut counts = Counts::default();
     let (mut in_word, mut column) = (false, 0);
     let mut buffer = vec![0; CHUNK];
-    while let Ok(read @ 1..) = input.read(&mut buffer).await {
+    loop {
         tokio::task::coop::consume_budget().await;
+        let read = match input.read(&mut buffer).await {
+            Ok(0) => return (counts, Ok(())),
+            Ok(read) => read,
+            Err(error) => return (counts, Err(error)),
+        };
         counts.bytes += read as u64;
         for byte in &buffer[..read] {
             // The bytes of a character after its first one do not count.
@@ -455,5 +462,4 @@ async fn counts_of(input: &mut k3s_arc_container::Input) -> Counts {
             in_word = !blank;
         }
     }
-    counts
 }

@@ -78,7 +78,7 @@ async fn check(applet: &mut Applet, list: &str, quiet: bool) -> Result<i32, Stop
 pub(super) async fn base64(mut applet: Applet) -> Ended {
     let (options, paths) = applet.options("dw:", &[("decode", 'd')])?;
     let path = paths.first().cloned().unwrap_or_else(|| "-".to_owned());
-    let Some(mut input) = applet.open_or_complain(&path) else { return Ok(1) };
+    let mut input = applet.open(&path).map_err(|error| applet.fail(format_args!("{path}: {}", reason(&error))))?;
     let content = all_of(&applet, &mut input).await?;
     if options.has('d') {
         let text: Vec<u8> = content.into_iter().filter(|byte| !byte.is_ascii_whitespace()).collect();
