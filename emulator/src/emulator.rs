@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use k3s_arc_container::{Files, Image};
+use k3s_arc_container::Image;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -305,12 +305,6 @@ impl Emulator {
     /// Lets every pull of an image go wrong, or slowly; none: as it is registered. An image that a node has already is not pulled.
     pub fn fail_pulls(&self, image: &str, fault: Option<PullFault>) {
         self.images.set_fault(image, fault);
-    }
-
-    /// A node's own files, as its root sees them. None: it has no node of that name.
-    #[must_use]
-    pub fn node_files(&self, _node: &str) -> Option<Files> {
-        None
     }
 
     /// Ends it and waits until nothing of it runs.

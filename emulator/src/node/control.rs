@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use k3s_arc_container::Files;
+
 use super::command::{self, NodeOutput};
 use super::kubelet::{Kubelet, Pressure};
 
@@ -13,6 +15,12 @@ impl NodeControl {
     /// Runs a command as root in the node's own files and network, by the busybox there.
     pub async fn exec(&self, command: &[String]) -> NodeOutput {
         command::run(self.0.node(), command).await
+    }
+
+    /// The node's own files, as its root sees them.
+    #[must_use]
+    pub fn files(&self) -> Files {
+        self.0.node().files()
     }
 
     /// Silences it: its kubelet tells nothing and hears nothing, and its containers go on. After 50 s (of the cluster's time) the node

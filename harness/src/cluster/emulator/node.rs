@@ -44,8 +44,8 @@ impl NodeAccess for EmulatedNode {
 
     fn unpack<'a>(&'a self, archive: Vec<u8>, directory: &'a str) -> BoxFuture<'a, Result<(), NodeError>> {
         async move {
-            let files = self.0.emulator.node_files(&self.0.node).ok_or_else(|| self.is_gone());
-            let unpacked = files.and_then(|files| unpack(&files, &archive, Path::new(directory)));
+            let node = self.0.emulator.node(&self.0.node).ok_or_else(|| self.is_gone());
+            let unpacked = node.and_then(|node| unpack(&node.files(), &archive, Path::new(directory)));
             let command = format!("tar -x -C {directory}");
             unpacked.map_err(|source| NodeError::Unreachable { command, source: source.into() })
         }
