@@ -9,7 +9,7 @@ use crate::admission::{self, Operation};
 use crate::custom::definition;
 use crate::field::{Errors, Path};
 use crate::status::Refusal;
-use crate::store::Stored;
+use crate::store::{Key, Stored};
 
 /// `DeleteOptions`.
 #[derive(Clone, Debug, Default)]
@@ -100,12 +100,8 @@ impl Call<'_> {
                 Step::Stay => return Ok(Deleted::Going(Arc::unwrap_or_clone(live))),
                 Step::MarkAndRemove(object) if options.dry_run => return Ok(Deleted::Gone(object)),
                 Step::MarkAndRemove(object) => {
-                    let marked = self.cluster.store.replace(&key, stored.revision, self.served.to_stored(object));
-                    if let Ok(marked) = marked
-                        && let Ok(last) = self.cluster.store.remove(&key, marked.revision)
-                    {
-                        self.cluster.removed(self.served, &last);
-                        return Ok(Deleted::Gone(self.served.live(&last)));
+                    if let Ok(marked) = self.cluster.store.replace(&key, stored.revision, self.served.to_stored(object)) {
+                        return Ok(Deleted::Gone(self.remove_marked(&key, marked)));
                     }
                 }
                 Step::Mark(object) if options.dry_run => return Ok(Deleted::Going(object)),
@@ -122,6 +118,23 @@ impl Call<'_> {
                         return Ok(Deleted::Gone(self.served.live(&last)));
                     }
                 }
+            }
+        }
+    }
+
+    /// Removes what was marked to go at once; returns its last state. A kubelet that sees the mark may write to it, or remove it first,
+    /// and then it is gone as well (`ignoreNotFound` of `Store.Delete`).
+    fn remove_marked(&self, key: &Key, mut marked: Arc<Stored>) -> Value {
+        let uid = self.served.live(&marked)["metadata"]["uid"].clone();
+        loop {
+            if let Ok(last) = self.cluster.store.remove(key, marked.revision) {
+                self.cluster.removed(self.served, &last);
+                return self.served.live(&last);
+            }
+            let now = self.cluster.store.get(key).filter(|now| self.served.live(now)["metadata"]["uid"] == uid);
+            match now {
+                Some(now) => marked = now,
+                None => return self.served.live(&marked),
             }
         }
     }
