@@ -39,8 +39,8 @@ pub(super) struct Present<'a> {
     pub(super) pod: &'a Value,
     pub(super) attempts: &'a Attempts,
     pub(super) has_sandbox: bool,
-    /// Whether there was one before.
-    pub(super) had_sandbox: bool,
+    /// Whether a container has ever begun to run.
+    pub(super) has_begun: bool,
 }
 
 impl Present<'_> {
@@ -76,13 +76,13 @@ pub(super) fn of(present: &Present<'_>) -> Actions {
             }
             continue;
         };
-        let Some((what, cause)) = failed_probe(running) else {
+        let Some((what, cause)) = unwanted(container, running) else {
             kept += 1;
             continue;
         };
         let name = text(&container["name"]).to_owned();
-        let mut message = format!("Container {name} failed {what} probe");
-        if !present.never_restarts() {
+        let mut message = format!("Container {name} {what}");
+        if what == CHANGED || !present.never_restarts() {
             message.push_str(", will be restarted");
             actions.containers.push(index);
         }
@@ -96,17 +96,23 @@ pub(super) fn of(present: &Present<'_>) -> Actions {
     actions
 }
 
-fn failed_probe(seen: &Seen) -> Option<(&'static str, Cause)> {
-    if seen.liveness == Some(false) {
-        return Some(("liveness", Cause::Liveness));
+const CHANGED: &str = "definition changed";
+
+/// Why a running container is to end. Of its definition, only the image can change.
+fn unwanted(container: &Value, seen: &Seen) -> Option<(&'static str, Cause)> {
+    if container["image"] != seen.requested.as_str() {
+        return Some((CHANGED, Cause::Else));
     }
-    (seen.startup == Some(false)).then_some(("startup", Cause::Startup))
+    if seen.liveness == Some(false) {
+        return Some(("failed liveness probe", Cause::Liveness));
+    }
+    (seen.startup == Some(false)).then_some(("failed startup probe", Cause::Startup))
 }
 
 /// Without a sandbox, all begins anew.
 fn begin(present: &Present<'_>) -> Actions {
     let mut actions = Actions { kill_pod: true, make_sandbox: true, ..Actions::default() };
-    if present.never_restarts() && present.had_sandbox && !present.attempts.is_empty() {
+    if present.never_restarts() && present.has_begun {
         actions.make_sandbox = false;
         return actions;
     }
@@ -159,9 +165,9 @@ fn initialize(present: &Present<'_>, actions: &mut Actions) -> bool {
                 if container["startupProbe"].is_null() || seen.startup == Some(true) {
                     is_done();
                 }
-                if let Some((what, cause)) = failed_probe(seen) {
+                if let Some((what, cause)) = unwanted(container, seen) {
                     let name = text(&container["name"]).to_owned();
-                    let message = format!("Init container {name} failed {what} probe");
+                    let message = format!("Init container {name} {what}");
                     actions.kill.push(Kill { name, message, cause });
                     actions.init.push(index);
                 }

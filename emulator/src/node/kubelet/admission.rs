@@ -38,7 +38,7 @@ pub(super) fn admit(context: &Context, pod: &Pod) -> Result<(), (String, String)
     }
     // One at a time: who comes second sees what the first was given.
     let pods = context.pods();
-    let admitted = || pods.values().filter(|other| other.is_admitted.load(Ordering::Relaxed) && other.uid != pod.uid);
+    let admitted = || pods.all().filter(|other| other.is_admitted.load(Ordering::Relaxed) && other.uid != pod.uid);
     let capacity = |resource: &str| Quantity::of(&node["status"]["allocatable"][resource]);
     let used = |amount: fn(&Requests) -> i64| admitted().map(|other| amount(&other.requests)).sum::<i64>();
     let count = i64::try_from(admitted().count()).unwrap_or(i64::MAX);

@@ -63,6 +63,8 @@ const MOST_LINES: usize = 80;
 pub(super) struct Recipe {
     pub(super) name: String,
     pub(super) number: u64,
+    /// As the pod names it.
+    pub(super) requested: String,
     pub(super) image: String,
     pub(super) image_id: String,
     pub(super) resources: Value,
@@ -73,6 +75,8 @@ pub(super) struct Recipe {
     pub(super) last_words: LastWords,
     /// Whether something can be written to its first process.
     pub(super) has_stdin: bool,
+    /// Whether that ends when the first who has attached leaves (`stdinOnce`).
+    pub(super) is_stdin_once: bool,
     pub(super) has_terminal: bool,
 }
 
@@ -104,7 +108,7 @@ pub(super) fn new_id() -> String {
 }
 
 impl Attempt {
-    pub(super) fn new(recipe: Recipe) -> Self {
+    pub(super) fn new(recipe: Recipe, clock: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
         let (killer, signals) = Signals::by_hand();
         let (stdin, stdin_end) = if recipe.has_stdin {
             let (near, far) = tokio::io::duplex(PIPE);
@@ -115,7 +119,7 @@ impl Attempt {
         Self {
             id: new_id(),
             recipe,
-            log: Log::new(),
+            log: Log::new(clock),
             killer,
             signals: Mutex::new(Some(signals)),
             state: watch::Sender::new(State::Created),
@@ -157,6 +161,11 @@ impl Attempt {
     /// What is written to its first process, for who attaches first.
     pub(super) fn take_stdin(&self) -> Option<DuplexStream> {
         lock(&self.stdin).take()
+    }
+
+    /// Gives it back, for who attaches next.
+    pub(super) fn return_stdin(&self, stdin: DuplexStream) {
+        *lock(&self.stdin) = Some(stdin);
     }
 
     /// Sends a signal to its first process.
@@ -262,7 +271,7 @@ async fn run(program: &dyn Program, process: Process, log: &Log) -> i32 {
         Ok(code) => code & 0xff,
         Err(panic) => {
             let line = format!("panicked: {}\n", words_of(&*panic));
-            log.write(Stream::Err, line.as_bytes(), Timestamp::now());
+            log.print(Stream::Err, line.as_bytes());
             CRASHED
         }
     }

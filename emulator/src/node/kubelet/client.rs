@@ -22,6 +22,7 @@ pub(super) const EVENTS: Resource = ("", "events");
 pub(super) const LEASES: Resource = ("coordination.k8s.io", "leases");
 pub(super) const NODES: Resource = ("", "nodes");
 pub(super) const PODS: Resource = ("", "pods");
+pub(super) const SECRETS: Resource = ("", "secrets");
 
 /// A kubelet's access to the API: in this process, and without the wire.
 pub(crate) struct Client {

@@ -56,7 +56,7 @@ impl Dispatcher {
         let gone: Vec<Arc<Pod>> = {
             let pods = self.context.pods();
             let is_there = |pod: &Pod| all.iter().any(|stored| stored.namespace == pod.namespace && stored.name == pod.name);
-            pods.values().filter(|pod| !is_there(pod)).cloned().collect()
+            pods.all().filter(|pod| !is_there(pod)).cloned().collect()
         };
         for pod in gone {
             self.remove(&pod.uid);
@@ -87,13 +87,13 @@ impl Dispatcher {
         let known = self.context.pods().get(&uid).cloned();
         match known {
             Some(pod) => self.update(&pod, object),
-            None => self.add(uid, object),
+            None => self.add(object),
         }
     }
 
-    fn add(&mut self, uid: String, object: Arc<Value>) {
+    fn add(&mut self, object: Arc<Value>) {
         let pod = Arc::new(Pod::new(object));
-        self.context.pods().insert(uid, pod.clone());
+        self.context.pods().add(pod.clone());
         self.workers.spawn(run_worker(self.context.clone(), pod));
     }
 
@@ -126,7 +126,7 @@ impl Dispatcher {
 
 async fn run_worker(context: Arc<Context>, pod: Arc<Pod>) {
     worker::run(context.clone(), pod.clone()).await;
-    context.pods().remove(&pod.uid);
+    context.pods().remove(&pod);
 }
 
 /// Whether some bytes are among others.

@@ -83,16 +83,19 @@ pub(super) enum Stream {
 }
 
 /// What one container has printed.
-#[derive(Debug)]
 pub(super) struct Log {
     inner: Mutex<Inner>,
     /// How many lines there have been, and whether it is over.
     grown: watch::Sender<(u64, bool)>,
+    clock: Clock,
 }
 
+/// What tells the time.
+type Clock = Box<dyn Fn() -> Timestamp + Send + Sync>;
+
 impl Log {
-    pub(super) fn new() -> Arc<Self> {
-        Arc::new(Self { inner: Mutex::default(), grown: watch::Sender::new((0, false)) })
+    pub(super) fn new(clock: impl Fn() -> Timestamp + Send + Sync + 'static) -> Arc<Self> {
+        Arc::new(Self { inner: Mutex::default(), grown: watch::Sender::new((0, false)), clock: Box::new(clock) })
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -103,12 +106,16 @@ impl Log {
     pub(super) fn output(self: &Arc<Self>, stream: Stream) -> Output {
         let log = self.clone();
         Output::new(move |bytes| {
-            log.write(stream, bytes, Timestamp::now());
+            log.print(stream, bytes);
             Ok(())
         })
     }
 
-    pub(super) fn write(&self, stream: Stream, mut bytes: &[u8], now: Timestamp) {
+    pub(super) fn print(&self, stream: Stream, bytes: &[u8]) {
+        self.write(stream, bytes, (self.clock)());
+    }
+
+    fn write(&self, stream: Stream, mut bytes: &[u8], now: Timestamp) {
         let mut inner = self.inner();
         // Who does not listen any more is forgotten.
         inner.listeners.retain_mut(|listener| listener.outputs[stream as usize].write_all(bytes).is_ok());
@@ -240,7 +247,7 @@ mod tests {
 
     #[tokio::test]
     async fn lines_are_read_as_asked_for() {
-        let log = Log::new();
+        let log = Log::new(Timestamp::now);
         log.write(Stream::Out, b"one\ntw", at(1));
         log.write(Stream::Err, b"error\n", at(2));
         log.write(Stream::Out, b"o\nthree", at(3));
@@ -256,7 +263,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_follower_reads_on_until_it_is_over() {
-        let log = Log::new();
+        let log = Log::new(Timestamp::now);
         let mut pieces = log.read(LogOptions { follow: true, ..LogOptions::default() });
         log.write(Stream::Out, b"a\n", at(1));
         assert_eq!(pieces.recv().await.unwrap(), "a\n");
@@ -269,7 +276,7 @@ mod tests {
 
     #[tokio::test]
     async fn long_lines_are_cut_and_old_ones_dropped() {
-        let log = Log::new();
+        let log = Log::new(Timestamp::now);
         let line = [b'x'; LONGEST_LINE + 1];
         log.write(Stream::Out, &line, at(1));
         log.write(Stream::Out, b"\n", at(1));

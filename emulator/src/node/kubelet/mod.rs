@@ -33,7 +33,6 @@ mod tests;
 mod tls;
 mod worker;
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -50,7 +49,7 @@ use client::Client;
 use events::Recorder;
 pub use node_status::Pressure;
 use node_status::Pressures;
-use pod::Pod;
+use pod::{Pod, Pods};
 use reports::Reports;
 use rootfs::Unpacked;
 
@@ -94,8 +93,7 @@ pub(super) struct Context {
     /// The node's status is not what was told.
     node_changed: Notify,
     boot_id: Mutex<String>,
-    /// By uid.
-    pods: Mutex<BTreeMap<String, Arc<Pod>>>,
+    pods: Mutex<Pods>,
 }
 
 impl Context {
@@ -116,15 +114,13 @@ impl Context {
         self.client.cluster.time.outside(inside)
     }
 
-    fn pods(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Pod>>> {
+    fn pods(&self) -> MutexGuard<'_, Pods> {
         self.pods.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The pod of a name; if there are several, that which is not ending.
+    /// The newest pod of a name.
     fn pod(&self, namespace: &str, name: &str) -> Option<Arc<Pod>> {
-        let pods = self.pods();
-        let named = || pods.values().filter(|pod| pod.namespace == namespace && pod.name == name);
-        named().find(|pod| !pod.wanted.borrow().is_removed).or_else(|| named().next()).cloned()
+        self.pods().named(namespace, name).cloned()
     }
 
     fn boot_id(&self) -> String {
@@ -236,7 +232,7 @@ impl Kubelet {
     pub(crate) fn reboot(&self) {
         let now = self.context.now();
         *self.context.boot_id.lock().unwrap_or_else(PoisonError::into_inner) = uuid::Uuid::new_v4().to_string();
-        let pods: Vec<Arc<Pod>> = self.context.pods().values().cloned().collect();
+        let pods: Vec<Arc<Pod>> = self.context.pods().all().cloned().collect();
         for pod in pods {
             let mut runtime = pod.runtime();
             for attempt in runtime.running() {

@@ -34,6 +34,8 @@ impl Wanted {
 pub(super) struct Runtime {
     pub(super) sandbox: Option<Sandbox>,
     pub(super) had_sandbox: bool,
+    /// Whether one of its containers has ever begun to run, be it before this kubelet did.
+    pub(super) has_begun: bool,
     /// Its addresses, also when the sandbox is gone.
     pub(super) ips: Vec<String>,
     /// By container, the newest first.
@@ -44,7 +46,14 @@ pub(super) struct Runtime {
 const REMEMBERED: usize = 2;
 
 impl Runtime {
+    /// Nothing of a pod runs yet, or not any more.
+    fn of(status: &Value) -> Self {
+        let has_begun = has_begun(status);
+        Self { had_sandbox: has_begun, has_begun, ..Self::default() }
+    }
+
     pub(super) fn add(&mut self, attempt: Arc<Attempt>) {
+        self.has_begun = true;
         let attempts = self.attempts.entry(attempt.recipe.name.clone()).or_default();
         attempts.insert(0, attempt);
         attempts.truncate(REMEMBERED);
@@ -99,7 +108,7 @@ impl Pod {
             namespace: namespace.to_owned(),
             name: name.to_owned(),
             wake: Notify::new(),
-            runtime: Mutex::default(),
+            runtime: Mutex::new(Runtime::of(&object["status"])),
             cached: Mutex::new(Cached { status: object["status"].clone(), is_finished: false }),
             is_queued: AtomicBool::new(false),
             requests: Requests::of(&object),
@@ -144,6 +153,47 @@ impl Pod {
     pub(super) fn part(&self, container: &str) -> String {
         super::events::part_of(&self.object(), container)
     }
+}
+
+/// The pods of a node.
+#[derive(Default)]
+pub(super) struct Pods {
+    by_uid: BTreeMap<String, Arc<Pod>>,
+    /// By namespace and name: the uid of the newest.
+    names: BTreeMap<(String, String), String>,
+}
+
+impl Pods {
+    pub(super) fn add(&mut self, pod: Arc<Pod>) {
+        self.names.insert((pod.namespace.clone(), pod.name.clone()), pod.uid.clone());
+        self.by_uid.insert(pod.uid.clone(), pod);
+    }
+
+    pub(super) fn remove(&mut self, pod: &Pod) {
+        self.by_uid.remove(&pod.uid);
+        let name = (pod.namespace.clone(), pod.name.clone());
+        if self.names.get(&name) == Some(&pod.uid) {
+            self.names.remove(&name);
+        }
+    }
+
+    pub(super) fn get(&self, uid: &str) -> Option<&Arc<Pod>> {
+        self.by_uid.get(uid)
+    }
+
+    pub(super) fn named(&self, namespace: &str, name: &str) -> Option<&Arc<Pod>> {
+        self.get(self.names.get(&(namespace.to_owned(), name.to_owned()))?)
+    }
+
+    pub(super) fn all(&self) -> impl Iterator<Item = &Arc<Pod>> {
+        self.by_uid.values()
+    }
+}
+
+/// Whether a container of a pod has begun to run, as its status says.
+fn has_begun(status: &Value) -> bool {
+    let all = ["initContainerStatuses", "containerStatuses"].into_iter().flat_map(|key| list(&status[key]));
+    all.into_iter().any(|one| ["running", "terminated"].iter().any(|state| !one["state"][*state].is_null()))
 }
 
 /// A container of a pod's spec, of whichever kind.

@@ -13,7 +13,7 @@ use super::client::{Client, PODS, heard};
 use super::conditions;
 use super::pod::Pod;
 use crate::kinds::meta::Part;
-use crate::kinds::view::{list, text};
+use crate::kinds::view::{keep, list, text};
 use crate::status::Refusal;
 
 /// Takes pods whose status has changed.
@@ -69,26 +69,35 @@ fn write_one(client: &Client, pod: &Pod) {
     if status.is_null() {
         return;
     }
+    let still_runs = pod.runtime().sandbox.is_some();
     let written = client.update(PODS, &pod.namespace, &pod.name, Part::Status, &|live| {
         if text(&live["metadata"]["uid"]) != pod.uid {
             // Another pod of that name.
             return Err(Refusal::not_found("", "pods", &pod.name));
         }
-        live["status"] = merged(&live["status"], &status);
+        live["status"] = merged(&live["status"], &status, still_runs);
         Ok(())
     });
     let object = pod.object();
     let Some(live) = heard(&object, written) else { return };
     pod.has_written(text(&live["metadata"]["resourceVersion"]).parse().unwrap_or_default());
-    let is_over = matches!(text(&live["status"]["phase"]), "Succeeded" | "Failed");
-    if is_finished && is_over && !live["metadata"]["deletionTimestamp"].is_null() {
+    if is_finished && is_over(&live["status"]) && !live["metadata"]["deletionTimestamp"].is_null() {
         heard(&object, client.remove_pod(&pod.namespace, &pod.name, &pod.uid));
     }
 }
 
-/// The status with what others have written into it (`mergePodStatus`).
-fn merged(live: &Value, own: &Value) -> Value {
+fn is_over(status: &Value) -> bool {
+    matches!(text(&status["phase"]), "Succeeded" | "Failed")
+}
+
+/// The status with what others have written into it (`mergePodStatus`). A pod is not over as long as something of it may run.
+fn merged(live: &Value, own: &Value, still_runs: bool) -> Value {
     let mut merged = own.clone();
+    if still_runs && is_over(own) && !is_over(live) {
+        for key in ["phase", "reason", "message"] {
+            keep(live, &mut merged, key);
+        }
+    }
     let others = list(&live["conditions"]).iter().filter(|condition| !conditions::is_own(condition));
     let own = list(&own["conditions"]).iter().filter(|condition| conditions::is_own(condition));
     let all: Vec<Value> = others.chain(own).cloned().collect();

@@ -63,7 +63,11 @@ impl Kubelet {
             if let Some(mut to) = attempt.take_stdin() {
                 // Whoever does not read it any more does not need it.
                 let _ = tokio::io::copy(&mut stdin, &mut to).await;
-                let _ = to.shutdown().await;
+                if attempt.recipe.is_stdin_once {
+                    let _ = to.shutdown().await;
+                } else {
+                    attempt.return_stdin(to);
+                }
             }
             std::future::pending::<()>().await;
         };

@@ -78,9 +78,10 @@ impl Plan<'_> {
         let cwd = Path::new("/").join(cwd);
         // runc makes it where it is missing; of a root that cannot be written to, it says so when something is written.
         let _ = container.files.as_user(User::default()).create_dir_all(&cwd);
-        let attempt = Arc::new(Attempt::new(Recipe {
+        let recipe = Recipe {
             name: name.to_owned(),
             number: self.number,
+            requested: text(&self.container["image"]).to_owned(),
             image: pulled.name.clone(),
             image_id: pulled.id.clone(),
             resources: self.container["resources"].clone(),
@@ -93,8 +94,11 @@ impl Plan<'_> {
                 or_log: self.container["terminationMessagePolicy"] == "FallbackToLogsOnError",
             },
             has_stdin: self.container["stdin"] == true,
+            is_stdin_once: self.container["stdinOnce"] == true,
             has_terminal: self.container["tty"] == true,
-        }));
+        };
+        let cluster = node.cluster.clone();
+        let attempt = Arc::new(Attempt::new(recipe, move || cluster.clock()));
         Ok(Made { attempt, command })
     }
 }

@@ -22,6 +22,8 @@ const UNKNOWN: &str = "ContainerStatusUnknown";
 pub(super) struct Seen {
     pub(super) id: String,
     pub(super) number: u64,
+    /// The image as the pod named it when this began.
+    pub(super) requested: String,
     pub(super) image: String,
     pub(super) image_id: String,
     pub(super) resources: Value,
@@ -39,6 +41,7 @@ impl Seen {
         Self {
             id: attempt.id.clone(),
             number: recipe.number,
+            requested: recipe.requested.clone(),
             image: recipe.image.clone(),
             image_id: recipe.image_id.clone(),
             resources: recipe.resources.clone(),

@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use super::Context;
 use super::actions::{self, Present};
 use super::backoff::{Backoff, go_seconds};
+use super::client::SECRETS;
 use super::pod::{Pod, Wanted};
 use super::pulls::{Missing, Pulls};
 use super::sandbox::Sandbox;
@@ -18,7 +19,7 @@ use super::starting::{Plan, first_number, folder_of, with_addresses};
 use super::status::{self, Known, Reasons, is_sidecar};
 use super::termination::{self, Ending};
 use super::{admission, hooks, probes};
-use crate::kinds::view::text;
+use crate::kinds::view::{list, text};
 use crate::node::setup::{PodVolumes, volumes};
 
 /// What failed is tried again after this (`backOffPeriod`).
@@ -188,6 +189,7 @@ impl Worker {
                 return Looked::Again(next);
             }
         }
+        self.miss_secrets();
         match self.act().await {
             Ok(None) => {}
             Ok(Some(at)) => by(at),
@@ -223,13 +225,28 @@ impl Worker {
         }
     }
 
+    /// Tells of secrets for pulling images that are not there. Nothing is done with those that are: registries are not emulated.
+    fn miss_secrets(&self) {
+        let object = self.pod.object();
+        let names = list(&object["spec"]["imagePullSecrets"]).iter().map(|secret| text(&secret["name"]));
+        let is_there = |name: &str| self.context.client.get(SECRETS, &self.pod.namespace, name).is_some();
+        let missing: Vec<&str> = names.filter(|name| !name.is_empty() && !is_there(name)).collect();
+        if !missing.is_empty() {
+            let message = format!(
+                "Unable to retrieve some image pull secrets ({}); attempting to pull the image may not succeed.",
+                missing.join(", ")
+            );
+            self.context.recorder.warning(&object, "", "FailedToRetrieveImagePullSecret", message);
+        }
+    }
+
     /// Makes up the difference (`kuberuntime.SyncPod`). Returns when something is to be tried again; `Err`: it failed as a whole.
     async fn act(&mut self) -> Result<Option<Timestamp>, ()> {
         let object = self.pod.object();
         let todo = {
             let runtime = self.pod.runtime();
-            let (has_sandbox, had_sandbox) = (runtime.sandbox.is_some(), runtime.had_sandbox);
-            actions::of(&Present { pod: &object, attempts: &runtime.seen(), has_sandbox, had_sandbox })
+            let (has_sandbox, has_begun) = (runtime.sandbox.is_some(), runtime.has_begun);
+            actions::of(&Present { pod: &object, attempts: &runtime.seen(), has_sandbox, has_begun })
         };
         if todo.kill_pod {
             termination::stop_all(&self.context, &self.pod).await;

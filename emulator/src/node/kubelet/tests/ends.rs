@@ -58,7 +58,9 @@ async fn who_does_not_end_by_himself_is_ended() {
     world.gone("p").await;
 
     world.run("q", &["stubborn"], json!({}), json!({"activeDeadlineSeconds": 5}));
-    let pod = world.over("q").await;
+    // As long as it runs, it has not failed.
+    let pod = world.when("q", |pod| pod["status"]["phase"] == "Failed").await;
+    assert_eq!(condition(&pod, "PodReadyToStartContainers"), "False");
     let status = &pod["status"];
     let message = "Pod was active on the node longer than the specified deadline";
     assert_eq!((&status["reason"], &status["message"]), (&json!("DeadlineExceeded"), &json!(message)));

@@ -143,3 +143,49 @@ async fn what_a_container_needs_and_has_not_is_told() {
     world.client.create(("", "configmaps"), NS, map).unwrap();
     world.running("q").await;
 }
+
+#[tokio::test]
+async fn another_image_is_another_container() {
+    let world = World::new();
+    world.images.register("test/tool:2", tool());
+    world.run("p", &["pause"], json!({}), json!({}));
+    world.running("p").await;
+    let changed = world.client.update(PODS, NS, "p", Part::Whole, &|live| {
+        live["spec"]["containers"][0]["image"] = "test/tool:2".into();
+        Ok(())
+    });
+    changed.unwrap();
+    let pod = world.when("p", |pod| is_ready(pod) && first(pod)["restartCount"] == 1).await;
+    assert_eq!(first(&pod)["image"], "docker.io/test/tool:2");
+    world.told("p", "Killing: Container c definition changed, will be restarted").await;
+}
+
+#[tokio::test]
+async fn containers_can_join_a_running_pod() {
+    let world = World::new();
+    world.run("p", &["pause"], json!({}), json!({}));
+    world.running("p").await;
+    let added = world.client.update(PODS, NS, "p", Part::EphemeralContainers, &|live| {
+        let mut container = container_of("debug", &["print", "hello", "3"]);
+        container["terminationMessagePolicy"] = "File".into();
+        container["imagePullPolicy"] = "IfNotPresent".into();
+        live["spec"]["ephemeralContainers"] = json!([container]);
+        Ok(())
+    });
+    added.unwrap();
+    let ended = |pod: &Value| !pod["status"]["ephemeralContainerStatuses"][0]["state"]["terminated"].is_null();
+    let pod = world.when("p", ended).await;
+    assert_eq!(pod["status"]["ephemeralContainerStatuses"][0]["state"]["terminated"]["exitCode"], 3);
+    assert!(is_ready(&pod));
+    assert_eq!(world.log("p", "debug", LogOptions::default()).await, "hello");
+    world.told("p", "Started: Started container debug").await;
+}
+
+#[tokio::test]
+async fn secrets_of_registries_are_missed() {
+    let world = World::new();
+    world.run("p", &["pause"], json!({}), json!({"imagePullSecrets": [{"name": "absent"}]}));
+    let message = "Unable to retrieve some image pull secrets (absent); attempting to pull the image may not succeed.";
+    world.told("p", &format!("FailedToRetrieveImagePullSecret: {message}")).await;
+    world.running("p").await;
+}

@@ -71,7 +71,7 @@ async fn commands_run_in_running_containers() {
 #[tokio::test]
 async fn who_attaches_reads_and_writes_what_the_first_process_does() {
     let world = World::new();
-    world.run("p", &["echo-input"], json!({"stdin": true}), json!({"restartPolicy": "Never"}));
+    world.run("p", &["echo-input"], json!({"stdin": true, "stdinOnce": true}), json!({"restartPolicy": "Never"}));
     world.running("p").await;
     let (mut near, far) = tokio::io::duplex(64);
     let (stdout, kept) = kept();

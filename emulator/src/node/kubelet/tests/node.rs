@@ -75,5 +75,30 @@ async fn a_stopped_kubelet_leaves_nothing_running() {
     world.running("p").await;
     world.kubelet.stop().await;
     assert!(world.client.cluster.nodes.get("n").is_none());
-    assert!(world.kubelet.context.pods().values().all(|pod| Arc::strong_count(pod) == 1));
+    assert!(world.kubelet.context.pods().all().all(|pod| Arc::strong_count(pod) == 1));
+}
+
+#[tokio::test]
+async fn a_new_kubelet_takes_over_what_it_finds() {
+    let world = World::new();
+    world.run("p", &["pause"], json!({}), json!({}));
+    world.run("q", &["pause"], json!({}), json!({"restartPolicy": "Never"}));
+    let (before, _) = (world.running("p").await, world.running("q").await);
+    world.kubelet.stop().await;
+    let mut tasks = JoinSet::new();
+    let old = &world.kubelet.context.node;
+    let node = Node {
+        spec: old.spec.clone(),
+        number: 0,
+        root: old.root.clone(),
+        disk: Arc::default(),
+        images: old.images.clone(),
+        network: old.network.clone(),
+        cluster: old.cluster.clone(),
+    };
+    let _kubelet = start(node, &mut tasks);
+    let after = world.when("p", |pod| is_ready(pod) && first(pod)["restartCount"] == 1).await;
+    assert_ne!(first(&before)["containerID"], first(&after)["containerID"]);
+    assert_eq!(first(&after)["lastState"]["terminated"]["reason"], "ContainerStatusUnknown");
+    assert_eq!(world.over("q").await["status"]["phase"], "Failed");
 }
