@@ -1,8 +1,11 @@
-//! A K3s cluster inside the process: its API, as K3s v1.34.1 serves it.
+//! A K3s cluster inside the process, as K3s v1.34.1 is: its API, what happens behind it, and nodes that run pods.
 //!
 //! kubectl, kube-rs and client-go talk to it as they talk to K3s: over HTTPS, with certificates or tokens. What it answers is
 //! measured against recordings of a real K3s (`tests/replay.rs`); what it does not emulate, it refuses with an error that says so.
-//! Nothing runs pods yet: they are accepted, defaulted, validated and admitted, and stay Pending.
+//!
+//! Pods run as tasks of this process. An image is a [`container::Image`]: programs written in Rust that see the files, the network, the
+//! limits and the signals of their container ([`container::Process`]). CoreDNS and local-path are such programs, and so is a busybox,
+//! with a shell, that is there from the start; [`Builder::image`] adds others.
 //!
 //! ```
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -15,6 +18,9 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! What goes wrong on a real cluster goes wrong here on demand: [`Emulator::fail_pulls`], [`Emulator::node`], [`Emulator::server`].
+//! [`Builder::speed`] lets the cluster's time pass faster for who does not want to wait for a back-off of five minutes.
 //!
 //! With the feature `client`, a test has a kube client in one line; the cluster is gone when the emulator is dropped.
 //!
