@@ -238,7 +238,10 @@ impl Attempt {
                 biased;
                 () = self.kill.notified() => (KILLED, "Error"),
                 () = self.recipe.container.memory.exceeded() => (KILLED, "OOMKilled"),
-                code = entry.run(run(&*program, process, &self.log)) => (code, if code == 0 { "Completed" } else { "Error" }),
+                ended = entry.run(run(&*program, process, &self.log)) => match ended.code() {
+                    0 => (0, "Completed"),
+                    code => (code, "Error"),
+                },
             };
             let now = clock();
             self.log.close(now);

@@ -33,7 +33,7 @@ pub(super) async fn run(attempt: &Arc<Attempt>, command: &[String], streams: Str
         })
     };
     tokio::select! {
-        code = entry.run(running) => Ok(code & 0xff),
+        ended = entry.run(running) => Ok(ended.code() & 0xff),
         () = attempt.exited() => Ok(KILLED),
     }
 }
