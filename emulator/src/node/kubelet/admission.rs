@@ -6,9 +6,12 @@ use serde_json::Value;
 
 use super::Context;
 use super::client::NODES;
+use super::evictions::is_critical;
+use super::node_status::Pressure;
 use super::pod::Pod;
+use crate::kinds::pod::quality_of_service;
 use crate::kinds::quantity::Quantity;
-use crate::kinds::view::{entries, list};
+use crate::kinds::view::{entries, list, text};
 
 /// What a pod asks for: thousandths of a CPU, bytes of memory.
 #[derive(Debug, Clone, Copy, Default)]
@@ -27,6 +30,18 @@ impl Requests {
     }
 }
 
+/// Whether a pod may come to a node that is short of something: of memory only, if it has asked for some or does not mind.
+fn bears(pod: &Value, short: &[&str]) -> bool {
+    let tolerates = |toleration: &Value| {
+        let key = text(&toleration["key"]);
+        matches!(text(&toleration["effect"]), "" | "NoSchedule")
+            && (key == "node.kubernetes.io/memory-pressure" || key.is_empty())
+            && toleration["operator"] == "Exists"
+    };
+    short == ["MemoryPressure"]
+        && (quality_of_service(&pod["spec"]) != "BestEffort" || list(&pod["spec"]["tolerations"]).iter().any(tolerates))
+}
+
 /// Why not: reason and message.
 pub(super) fn admit(context: &Context, pod: &Pod) -> Result<(), (String, String)> {
     let Some(node) = context.client.get(NODES, "", context.node.name()) else { return Ok(()) };
@@ -35,6 +50,10 @@ pub(super) fn admit(context: &Context, pod: &Pod) -> Result<(), (String, String)
     if entries(&object["spec"]["nodeSelector"]).any(|(key, value)| labels[key] != *value) {
         let message = "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector";
         return Err(("NodeAffinity".into(), message.into()));
+    }
+    let short: Vec<&str> = Pressure::ALL.into_iter().filter(|one| context.pressures.get(*one)).map(Pressure::condition).collect();
+    if !short.is_empty() && !is_critical(&object) && !bears(&object, &short) {
+        return Err(("Evicted".into(), format!("The node had condition: [{}]. ", short.join(" "))));
     }
     // One at a time: who comes second sees what the first was given.
     let pods = context.pods();

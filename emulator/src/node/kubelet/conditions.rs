@@ -9,6 +9,9 @@ use crate::kinds::view::{list, text};
 /// Those that the kubelet writes.
 const OWN: [&str; 5] = ["PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled"];
 
+/// That a pod goes without having asked for it; others may write it, too.
+pub(super) const DISRUPTION: &str = "DisruptionTarget";
+
 pub(super) fn is_own(condition: &Value) -> bool {
     OWN.contains(&text(&condition["type"]))
 }
@@ -34,6 +37,11 @@ impl Verdict {
 pub(super) fn of(known: &Known<'_>, statuses: &[&Value], phase: &str) -> Value {
     let others = list(&known.pod["status"]["conditions"]).iter().filter(|condition| !is_own(condition));
     let mut all: Vec<Value> = others.cloned().collect();
+    if let Some((_, message)) = known.evicted.filter(|_| known.is_disrupted) {
+        all.retain(|condition| condition["type"] != DISRUPTION);
+        let verdict = Verdict { holds: true, reason: "TerminationByKubelet", message: message.to_owned() };
+        all.push(condition(known, DISRUPTION, verdict));
+    }
     let containers = containers_ready(known, statuses, phase);
     let ready = ready(known, &all, &containers);
     let own = [

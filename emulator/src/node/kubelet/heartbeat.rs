@@ -21,7 +21,7 @@ const REPORT: SignedDuration = SignedDuration::from_secs(300);
 const NAMESPACE: &str = "kube-node-lease";
 
 /// Whom the events of a node are about: its uid is its name, and it has no version.
-fn about(name: &str) -> Arc<Value> {
+pub(super) fn about(name: &str) -> Arc<Value> {
     Arc::new(json!({"kind": "Node", "metadata": {"name": name, "uid": name}}))
 }
 

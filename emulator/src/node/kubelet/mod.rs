@@ -11,6 +11,7 @@ mod client;
 mod conditions;
 mod dispatch;
 mod events;
+mod evictions;
 mod exec;
 mod heartbeat;
 mod hooks;
@@ -168,6 +169,7 @@ pub(crate) fn start(node: Node, tasks: &mut JoinSet<()>) -> Arc<Kubelet> {
         reports::write(context.clone(), queue, silent()).boxed(),
         heartbeat::run(context.clone(), silent()).boxed(),
         dispatch::run(context.clone(), silent()).boxed(),
+        evictions::run(context.clone(), silent()).boxed(),
     ];
     let mut stopped = kubelet.stop.subscribe();
     context.client.cluster.nodes.add(context.node.name(), kubelet.clone());

@@ -12,7 +12,7 @@ use crate::node::Node;
 const VERSION: &str = "v1.34.1+k3s1";
 const RUNTIME: &str = "containerd://2.1.4-k3s2";
 /// The disk that it says it has.
-const DISK: u64 = 256 << 30;
+pub(super) const DISK: u64 = 256 << 30;
 /// Of which so much may be used: the rest is what `imagefs.available<5%`, K3s's threshold, keeps free ... of what kubelet counts.
 const DISK_SHARE: u64 = 95;
 /// The most images that are told (`nodeStatusMaxImages`).
@@ -32,7 +32,7 @@ pub enum Pressure {
 impl Pressure {
     pub(super) const ALL: [Self; 3] = [Self::Memory, Self::Disk, Self::Pid];
 
-    fn condition(self) -> &'static str {
+    pub(super) fn condition(self) -> &'static str {
         match self {
             Self::Memory => "MemoryPressure",
             Self::Disk => "DiskPressure",

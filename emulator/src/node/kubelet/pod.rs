@@ -20,12 +20,22 @@ pub(super) struct Wanted {
     pub(super) object: Arc<Value>,
     /// It is gone from the API.
     pub(super) is_removed: bool,
+    /// The node wants it gone.
+    pub(super) evicted: Option<Arc<Evicted>>,
+}
+
+/// Why a node does not want a pod any more.
+#[derive(Debug)]
+pub(super) struct Evicted {
+    pub(super) message: String,
+    /// Whether that is not the pod's own fault.
+    pub(super) disrupts: bool,
 }
 
 impl Wanted {
     /// Whether it has to end.
     pub(super) fn is_ending(&self) -> bool {
-        self.is_removed || !self.object["metadata"]["deletionTimestamp"].is_null()
+        self.is_removed || self.evicted.is_some() || !self.object["metadata"]["deletionTimestamp"].is_null()
     }
 }
 
@@ -114,7 +124,7 @@ impl Pod {
             requests: Requests::of(&object),
             is_admitted: AtomicBool::new(false),
             written: AtomicU64::new(0),
-            wanted: watch::Sender::new(Wanted { object, is_removed: false }),
+            wanted: watch::Sender::new(Wanted { object, is_removed: false, evicted: None }),
         }
     }
 

@@ -98,9 +98,14 @@ fn merged(live: &Value, own: &Value, still_runs: bool) -> Value {
             keep(live, &mut merged, key);
         }
     }
-    let others = list(&live["conditions"]).iter().filter(|condition| !conditions::is_own(condition));
-    let own = list(&own["conditions"]).iter().filter(|condition| conditions::is_own(condition));
-    let all: Vec<Value> = others.chain(own).cloned().collect();
+    // That it is disrupted, a pod is told when it has ended.
+    let ends = is_over(&merged) && !is_over(live);
+    let is_disruption = |condition: &Value| condition["type"] == conditions::DISRUPTION;
+    let own = list(&own["conditions"]).iter();
+    let own: Vec<&Value> = own.filter(|one| conditions::is_own(one) || (ends && is_disruption(one))).collect();
+    let has = |condition: &Value| own.iter().any(|one| one["type"] == condition["type"]);
+    let others = list(&live["conditions"]).iter().filter(|one| !conditions::is_own(one) && !has(one));
+    let all: Vec<Value> = others.chain(own.iter().copied()).cloned().collect();
     if !all.is_empty() {
         merged["conditions"] = all.into();
     }

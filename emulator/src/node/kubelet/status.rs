@@ -85,6 +85,8 @@ pub(super) struct Known<'a> {
     pub(super) is_terminal: bool,
     /// Why the pod has to go: reason and message.
     pub(super) evicted: Option<(&'a str, &'a str)>,
+    /// Whether that is not its own fault.
+    pub(super) is_disrupted: bool,
     pub(super) now: Timestamp,
 }
 

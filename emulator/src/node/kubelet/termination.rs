@@ -45,6 +45,8 @@ pub(super) struct Ending<'a> {
     pub(super) cause: Cause,
     /// What is told of it.
     pub(super) message: String,
+    /// How long it is given, if not as long as the pod says.
+    pub(super) grace: Option<Duration>,
     /// Those that have to end before it.
     pub(super) after: Vec<Arc<Attempt>>,
 }
@@ -58,7 +60,8 @@ impl Ending<'_> {
         let nothing = Value::Null;
         let spec = container(&object, name).unwrap_or(&nothing);
         self.context.recorder.normal(&object, &part, "Killing", &self.message);
-        let end = Instant::now() + self.context.outside(grace(&object, spec, self.cause));
+        let time = self.grace.unwrap_or_else(|| grace(&object, spec, self.cause));
+        let end = Instant::now() + self.context.outside(time);
         let left = || end.saturating_duration_since(Instant::now());
         let handler = &spec["lifecycle"]["preStop"];
         if !handler.is_null() && !left().is_zero() {
@@ -93,6 +96,8 @@ pub(super) async fn stop_all(context: &Context, pod: &Arc<Pod>) {
     let (main, init) = (names("containers"), names("initContainers"));
     let sidecars: Vec<&str> =
         list(&object["spec"]["initContainers"]).iter().filter(|c| is_sidecar(c)).map(|c| text(&c["name"])).collect();
+    // Who is evicted has no time (`immediateEvictionGracePeriodSeconds`).
+    let grace = pod.wanted.borrow().evicted.as_ref().map(|_| Duration::from_secs(1));
     let place = |name: &str| init.iter().position(|n| n == name);
     let endings = running.iter().map(|attempt| {
         let name = attempt.recipe.name.as_str();
@@ -103,7 +108,7 @@ pub(super) async fn stop_all(context: &Context, pod: &Arc<Pod>) {
         let after =
             if sidecars.contains(&name) { running.iter().filter(|a| comes_first(a)).cloned().collect() } else { Vec::new() };
         let message = format!("Stopping container {name}");
-        Ending { context, pod, attempt: attempt.clone(), cause: Cause::Else, message, after }.run()
+        Ending { context, pod, attempt: attempt.clone(), cause: Cause::Else, message, grace, after }.run()
     });
     join_all(endings).await;
 }

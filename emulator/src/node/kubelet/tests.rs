@@ -1,6 +1,7 @@
 //! A kubelet at work on a cluster of its own, seen through the API. What is expected was recorded on a real K3s v1.34.1.
 
 mod ends;
+mod evictions;
 mod images;
 mod lives;
 mod logs;

@@ -142,12 +142,15 @@ impl Worker {
     fn report(&self, is_terminal: bool) -> String {
         let object = self.pod.object();
         let old = self.pod.status();
-        let evicted = self.deadline(&object, &old).filter(|end| *end <= self.now()).map(|_| DEADLINE);
-        if let Some((reason, message)) = evicted
+        let late = self.deadline(&object, &old).filter(|end| *end <= self.now()).map(|_| DEADLINE);
+        if let Some((reason, message)) = late
             && old["reason"] != reason
         {
             self.context.recorder.normal(&object, "", reason, message);
         }
+        let unwanted = self.pod.wanted.borrow().evicted.clone();
+        let evicted = unwanted.as_ref().map(|evicted| ("Evicted", evicted.message.as_str())).or(late);
+        let is_disrupted = unwanted.as_ref().is_some_and(|evicted| evicted.disrupts);
         let status = {
             let runtime = self.pod.runtime();
             status::generate(&Known {
@@ -160,6 +163,7 @@ impl Worker {
                 host_ip: &self.context.host_ip,
                 is_terminal,
                 evicted,
+                is_disrupted,
                 now: self.now(),
             })
         };
@@ -256,7 +260,9 @@ impl Worker {
             let attempt = self.pod.runtime().newest(&kill.name).cloned();
             if let Some(attempt) = attempt.filter(|attempt| attempt.is_running()) {
                 let (cause, message) = (kill.cause, kill.message.clone());
-                Ending { context: &self.context, pod: &self.pod, attempt, cause, message, after: Vec::new() }.run().await;
+                Ending { context: &self.context, pod: &self.pod, attempt, cause, message, grace: None, after: Vec::new() }
+                    .run()
+                    .await;
             }
         }
         if todo.make_sandbox {
@@ -412,7 +418,7 @@ impl Worker {
         self.context.recorder.warning(object, part, "FailedPostStartHook", "PostStartHook failed");
         let (attempt, message) = (attempt.clone(), "FailedPostStartHook".to_owned());
         let cause = actions::Cause::Else;
-        Ending { context: &self.context, pod: &self.pod, attempt, cause, message, after: Vec::new() }.run().await;
+        Ending { context: &self.context, pod: &self.pod, attempt, cause, message, grace: None, after: Vec::new() }.run().await;
         Err(("PostStartHookError", why))
     }
 
