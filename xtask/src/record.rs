@@ -53,6 +53,9 @@ pub(crate) async fn record(arguments: &Arguments) -> miette::Result<()> {
         let recording = arguments.play(&script).await?;
         let errors = recording.answers.iter().filter(|answer| answer.answer["status"].as_u64() >= Some(400)).count();
         println!("{area:<20} {:>4} exchanges, {errors} errors, {}", recording.answers.len(), recording.version);
+        for name in &recording.late {
+            println!("  what is waited for does not come: {name}");
+        }
         recording.write(&arguments.recording(&area)).map_err(report)?;
     }
     Ok(())

@@ -72,6 +72,7 @@ struct Patterns {
     event: Regex,
     minute: Regex,
     lookup: Regex,
+    port: Regex,
 }
 
 impl Patterns {
@@ -90,6 +91,7 @@ impl Patterns {
             container: Regex::new("containerd://[0-9a-f]{64}")?,
             digest: Regex::new("sha256:[0-9a-f]{64}")?,
             event: Regex::new(r"(.)\.[0-9a-f]{16}$")?,
+            port: Regex::new(r"\b(\d+):3\d{4}/(TCP|UDP|SCTP)\b")?,
             lookup: Regex::new(r"(dial tcp: lookup \S+) .*$")?,
             minute: Regex::new(r"-([23]\d{7})\b")?,
         })
@@ -116,6 +118,9 @@ impl Normal {
     pub(super) fn answer(&mut self, mut answer: Value, exchange: &Exchange) -> Value {
         self.learn(&answer);
         if let Some(body) = answer.get_mut("body") {
+            for pointer in &exchange.volatile {
+                each(body, pointer, &mut |value| *value = type_of(value).into());
+            }
             if !exchange.only.is_empty() {
                 let part = |pointer: &String| (pointer.clone(), body.pointer(pointer).cloned().unwrap_or_default());
                 *body = exchange.only.iter().map(part).collect();
@@ -126,9 +131,6 @@ impl Normal {
                     Value::Object(fields) => fields.retain(|key, _| !key.contains("example.com")),
                     _ => {}
                 });
-            }
-            for pointer in &exchange.volatile {
-                each(body, pointer, &mut |value| *value = type_of(value).into());
             }
         }
         let prefix = exchange.body.as_ref().and_then(|body| body.pointer("/metadata/generateName")?.as_str());
@@ -181,7 +183,10 @@ impl Normal {
         }
         let Some(uid) = read("uid") else { return };
         if !self.uids.contains_key(uid) && !self.said(uid) {
-            let name = self.generated.get(name).map_or(name, String::as_str).to_owned();
+            let name = self.generated.get(name).map_or(name, String::as_str);
+            // A volume's name has the uid of its claim in it.
+            let known = |found: &Captures<'_>| self.uids.get(&found[0]).cloned().unwrap_or_else(|| found[0].to_owned());
+            let name = self.patterns.uuid.replace_all(name, known).into_owned();
             let event = self.patterns.event.replace(&name, "$1.<16>").into_owned();
             let count = self.named.entry(name.clone()).or_default();
             *count += 1;
@@ -316,6 +321,7 @@ impl Normal {
         replace(&patterns.container, &mut |_| "containerd://<64>".to_owned());
         replace(&patterns.digest, &mut |_| "sha256:<64>".to_owned());
         replace(&patterns.event, &mut |found| format!("{}.<16>", &found[1]));
+        replace(&patterns.port, &mut |found| format!("{}:<node port>/{}", &found[1], &found[2]));
         // Why a name has no address, the machine's resolver says.
         replace(&patterns.lookup, &mut |found| format!("{} <why>", &found[1]));
         replace(&patterns.minute, &mut |found| if is_now(&found[1]) { "-<minute>".to_owned() } else { found[0].to_owned() });
@@ -471,6 +477,16 @@ mod tests {
     }
 
     #[test]
+    fn a_uid_in_a_name_is_known_in_the_uid_of_what_is_called_so() {
+        let (claim, volume) = ("0a0a0a0a-0000-4000-8000-000000000001", "0a0a0a0a-0000-4000-8000-000000000002");
+        let got = normal(&[
+            json!({"metadata": {"name": "c", "uid": claim}}),
+            json!({"metadata": {"name": format!("pvc-{claim}"), "uid": volume}}),
+        ]);
+        assert_eq!(got[1], json!({"metadata": {"name": "pvc-<uid of c>", "uid": "<uid of pvc-<uid of c>>"}}));
+    }
+
+    #[test]
     fn events_of_an_object_are_alike_by_name() {
         let event = |hash: &str, uid: &str| json!({"metadata": {"name": format!("p.{hash}"), "uid": uid}});
         let got = normal(&[
@@ -506,7 +522,7 @@ mod tests {
             "event": format!("p.{hex}"),
             "message": "Head \"https://r.invalid/v2/\": dial tcp: lookup r.invalid: Try again",
             "job": format!("c-{minute}"),
-            "cells": ["p", "3 (5m2s ago)", "12d", "3"],
+            "cells": ["p", "3 (5m2s ago)", "12d", "3", "80:31234/TCP,443:443/TCP"],
         });
         assert_eq!(
             normal(std::slice::from_ref(&answer))[0],
@@ -516,7 +532,7 @@ mod tests {
                 "event": "p.<16>",
                 "message": "Head \"https://r.invalid/v2/\": dial tcp: lookup r.invalid: <why>",
                 "job": "c-<minute>",
-                "cells": ["p", "3 (<age> ago)", "<age>", "3"],
+                "cells": ["p", "3 (<age> ago)", "<age>", "3", "80:<node port>/TCP,443:443/TCP"],
             })
         );
     }

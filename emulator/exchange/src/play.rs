@@ -42,6 +42,7 @@ pub async fn play(cluster: &Cluster, script: &Script, patience: Duration) -> Res
         // Anything may be said by an abbreviation that uses another.
         normal: Normal::new(script, None)?,
         patience,
+        late: Vec::new(),
     };
     let nodes = player.get("/api/v1/nodes?limit=1").await?.1;
     player.normal = Normal::new(script, nodes.pointer("/items/0").map(Node::read))?;
@@ -55,7 +56,7 @@ pub async fn play(cluster: &Cluster, script: &Script, patience: Duration) -> Res
         answers.push(Answer { name, answer });
     }
     player.remove(script).await?;
-    Ok(Recording { version, answers })
+    Ok(Recording { version, answers, late: player.late })
 }
 
 struct Player<'a> {
@@ -65,6 +66,7 @@ struct Player<'a> {
     kept: HashMap<String, Value>,
     normal: Normal,
     patience: Duration,
+    late: Vec<String>,
 }
 
 impl Player<'_> {
@@ -133,7 +135,11 @@ impl Player<'_> {
             let (since, patience) = (Instant::now(), exchange.patience.map_or(self.patience, Duration::from_secs));
             let answer = loop {
                 let answer = self.ask(exchange).await?;
-                if arrived(&answer, exchange) || since.elapsed() > patience {
+                if arrived(&answer, exchange) {
+                    break answer;
+                }
+                if since.elapsed() > patience {
+                    self.late.push(exchange.it.clone().unwrap_or_default());
                     break answer;
                 }
                 tokio::time::sleep(Duration::from_millis(100)).await;

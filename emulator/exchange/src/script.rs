@@ -277,6 +277,9 @@ pub struct Recording {
     pub version: String,
     /// By exchange, in order.
     pub answers: Vec<Answer>,
+    /// The exchanges in which what was waited for did not come.
+    #[serde(skip)]
+    pub late: Vec<String>,
 }
 
 /// One answer, normalised.
