@@ -10,7 +10,7 @@ use super::call;
 use crate::access::User;
 use crate::cluster::{Cluster, time};
 use crate::kinds::meta::Part;
-use crate::kinds::view::{int, text};
+use crate::kinds::view::{put, text};
 
 /// So many different messages of a kind are told one by one.
 const DIFFERENT: usize = 10;
@@ -67,10 +67,19 @@ impl Note<'_> {
 struct History {
     /// By kind: the different messages, and when the last came.
     messages: HashMap<String, (HashSet<String>, i64)>,
-    /// By kind and message: the event that says so.
-    told: HashMap<String, String>,
-    /// What is left of the burst, and since when.
-    left: Option<(f64, Timestamp)>,
+    /// By kind and message.
+    told: HashMap<String, Told>,
+    /// What is left of the burst, and since when: of what is normal, and of warnings.
+    left: [Option<(f64, Timestamp)>; 2],
+}
+
+/// Something that has happened to an object, once or several times.
+struct Told {
+    /// How often, also when nobody was told.
+    count: i64,
+    first: Timestamp,
+    /// The event that says so.
+    name: Option<String>,
 }
 
 /// The events told so far.
@@ -104,17 +113,20 @@ impl Events {
             messages.remove(note.message);
             (format!("(combined from similar events): {}", note.message), note.key())
         };
-        let (left, since) = history.left.unwrap_or((BURST, now));
+        let told = history.told.entry(key).or_insert(Told { count: 0, first: now, name: None });
+        told.count += 1;
+        let budget = &mut history.left[usize::from(note.warning)];
+        let (left, since) = budget.unwrap_or((BURST, now));
         #[allow(clippy::cast_precision_loss)] // Of milliseconds, none that matters.
         let left = (left + now.duration_since(since).as_millis() as f64 / 1000.0 / REFILL).min(BURST);
         if left < 1.0 {
-            history.left = Some((left, now));
+            *budget = Some((left, now));
             return;
         }
-        history.left = Some((left - 1.0, now));
-        let told = history.told.get(&key).is_some_and(|name| again(cluster, user, note, &message, name));
-        if !told && let Some(name) = tell(cluster, user, note, &message) {
-            history.told.insert(key, name);
+        *budget = Some((left - 1.0, now));
+        let is_there = told.name.as_ref().is_some_and(|name| again(cluster, user, note, &message, (name, told.count)));
+        if !is_there && let Some(name) = tell(cluster, user, note, &message, told) {
+            told.name = Some(name);
         }
     }
 }
@@ -128,15 +140,11 @@ pub(super) fn namespace(about: &Value) -> &str {
 /// An object as events name it (`reference.GetReference`).
 pub(super) fn reference(about: &Value) -> Value {
     let metadata = &about["metadata"];
-    let mut reference = json!({
-        "kind": about["kind"],
-        "apiVersion": about["apiVersion"],
-        "name": metadata["name"],
-        "uid": metadata["uid"],
-        "resourceVersion": metadata["resourceVersion"],
-    });
-    if metadata["namespace"].is_string() {
-        reference["namespace"] = metadata["namespace"].clone();
+    let mut reference = json!({"kind": about["kind"], "name": metadata["name"], "uid": metadata["uid"]});
+    // The kubelet speaks of its node by name alone.
+    put(&mut reference, "apiVersion", about["apiVersion"].clone());
+    for field in ["resourceVersion", "namespace"] {
+        put(&mut reference, field, metadata[field].clone());
     }
     reference
 }
@@ -146,13 +154,13 @@ pub(super) fn name(about: &Value, now: Timestamp) -> String {
     format!("{}.{:x}", text(&about["metadata"]["name"]), now.as_nanosecond())
 }
 
-/// Counts an event once more; false when it is gone.
-fn again(cluster: &Cluster, user: &User, note: &Note<'_>, message: &str, name: &str) -> bool {
+/// Says of an event how often it was; false when it is gone.
+fn again(cluster: &Cluster, user: &User, note: &Note<'_>, message: &str, (name, count): (&str, i64)) -> bool {
     let Some(events) = cluster.registry().any_version("", "events") else { return false };
     let call = call(cluster, user, &events, namespace(note.about), name, "");
     let counted = call.update(Part::Whole, false, &|live| {
         let mut next = live.clone();
-        next["count"] = (int(&live["count"]) + 1).into();
+        next["count"] = count.into();
         next["lastTimestamp"] = cluster.now().into();
         next["message"] = message.into();
         Ok(events.own(live, next, &call))
@@ -160,7 +168,7 @@ fn again(cluster: &Cluster, user: &User, note: &Note<'_>, message: &str, name: &
     counted.is_ok()
 }
 
-fn tell(cluster: &Cluster, user: &User, note: &Note<'_>, message: &str) -> Option<String> {
+fn tell(cluster: &Cluster, user: &User, note: &Note<'_>, message: &str, told: &Told) -> Option<String> {
     let events = cluster.registry().any_version("", "events")?;
     let now = cluster.clock();
     let name = name(note.about, now);
@@ -180,9 +188,9 @@ fn tell(cluster: &Cluster, user: &User, note: &Note<'_>, message: &str) -> Optio
         "reason": note.reason,
         "message": message,
         "source": source,
-        "firstTimestamp": time(now),
+        "firstTimestamp": time(told.first),
         "lastTimestamp": time(now),
-        "count": 1,
+        "count": told.count,
         "type": note.kind(),
         "eventTime": null,
         "reportingComponent": note.source.component,

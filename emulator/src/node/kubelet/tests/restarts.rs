@@ -83,3 +83,27 @@ async fn the_hook_after_the_start_decides() {
     world.told("p", "FailedPostStartHook: PostStartHook failed").await;
     world.told("p", "Killing: FailedPostStartHook").await;
 }
+
+#[tokio::test]
+async fn what_happens_too_often_is_counted_and_not_told() {
+    let world = World::new();
+    world.run("p", &["pause"], json!({}), json!({}));
+    let pod = Arc::new(world.running("p").await);
+    for _ in 0..30 {
+        world.kubelet.context.recorder.warning(&pod, "", "Often", "again");
+        // Of what is normal, others may be told all the same.
+        world.kubelet.context.recorder.normal(&pod, "", "Seldom", "again");
+    }
+    world.kubelet.context.recorder.normal(&pod, "", "Last", "one");
+    // Who comes after them is told when they were.
+    world.kubelet.context.recorder.normal(&Arc::new(node(&world)), "", "Afterwards", "");
+    world.told("n", "Afterwards").await;
+    let served = world.client.served(EVENTS).unwrap();
+    let (_, all) = world.client.cluster.store.list(&served.table, &Range::default(), None).unwrap();
+    let count = |reason: &str| {
+        let found = all.iter().map(|stored| served.live(stored)).find(|event| event["reason"] == reason);
+        found.map(|event| event["count"].as_i64().unwrap())
+    };
+    // Three of what is normal had been told before.
+    assert_eq!([count("Often"), count("Seldom"), count("Last")], [Some(25), Some(22), None]);
+}
