@@ -127,6 +127,7 @@ impl View {
             "/dev/stdin" => return Some(Node::Own(0)),
             "/dev/stdout" => return Some(Node::Own(1)),
             "/dev/stderr" => return Some(Node::Own(2)),
+            "/dev/fd" => return Some(Node::Directory(["0", "1", "2"].map(str::to_owned).to_vec())),
             _ => {}
         }
         if let Some(number) = text.strip_prefix("/dev/fd/").or_else(|| text.strip_prefix("/proc/self/fd/")) {

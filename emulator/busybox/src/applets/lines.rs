@@ -384,9 +384,10 @@ pub(super) async fn seq(mut applet: Applet) -> Ended {
 
 pub(super) async fn yes(mut applet: Applet) -> Ended {
     let line = if applet.args.is_empty() { "y".to_owned() } else { applet.args.join(" ") } + "\n";
+    let block = line.repeat((CHUNK / line.len()).max(1));
     loop {
-        applet.put(&line).await?;
-        tokio::task::coop::consume_budget().await;
+        applet.put(&block).await?;
+        applet.flush().await?;
     }
 }
 

@@ -214,7 +214,11 @@ impl Shell {
             };
             match ended {
                 Ok(done) => status = done,
-                Err(Leave::Error(failed)) if self.options.interactive => status = failed,
+                Err(Leave::Error(failed)) if self.options.interactive => {
+                    status = failed;
+                    // The rest of the line is not run.
+                    text.clear();
+                }
                 Err(leave) => return Err(leave),
             }
             self.status = status;
