@@ -14,6 +14,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use rustix::io::Errno;
+
 use crate::User;
 
 /// A node's disk: what its folders and files cannot say themselves.
@@ -179,7 +181,7 @@ const EXECUTE: u32 = 1;
 const MOST_LINKS: u32 = 40;
 
 fn denied() -> io::Error {
-    io::ErrorKind::PermissionDenied.into()
+    Errno::ACCESS.into()
 }
 
 /// A place in the tree.
@@ -247,8 +249,8 @@ impl Tree {
         let mut links = 0;
         while let Some(step) = left.pop_front() {
             match &place.found {
-                None => return Err(io::ErrorKind::NotFound.into()),
-                Some(found) if !found.is_dir() => return Err(io::ErrorKind::NotADirectory.into()),
+                None => return Err(Errno::NOENT.into()),
+                Some(found) if !found.is_dir() => return Err(Errno::NOTDIR.into()),
                 Some(_) if !self.may(user, &place, EXECUTE) => return Err(denied()),
                 Some(_) => {}
             }
@@ -263,7 +265,7 @@ impl Tree {
             if is_link && (follow || !left.is_empty()) {
                 links += 1;
                 if links > MOST_LINKS {
-                    return Err(io::Error::other("Too many levels of symbolic links"));
+                    return Err(Errno::LOOP.into());
                 }
                 let target = fs::read_link(&found.real)?;
                 if target.is_absolute() {
@@ -335,7 +337,7 @@ impl Files {
     pub fn canonicalize(&self, path: impl AsRef<Path>) -> io::Result<PathBuf> {
         let Some(tree) = &self.tree else { return fs::canonicalize(path) };
         let (at, place) = tree.walk(&self.user, path.as_ref(), true)?;
-        place.found.as_ref().ok_or(io::ErrorKind::NotFound)?;
+        place.found.as_ref().ok_or(Errno::NOENT)?;
         Ok(at)
     }
 
@@ -348,9 +350,9 @@ impl Files {
         let Some(tree) = &self.tree else { return how.options().open(path) };
         let (at, place) = tree.walk(&self.user, path, true)?;
         match &place.found {
-            Some(_) if how.create_new => return Err(io::ErrorKind::AlreadyExists.into()),
-            None if !(how.create || how.create_new) => return Err(io::ErrorKind::NotFound.into()),
-            Some(found) if found.is_dir() && how.changes() => return Err(io::ErrorKind::IsADirectory.into()),
+            Some(_) if how.create_new => return Err(Errno::EXIST.into()),
+            None if !(how.create || how.create_new) => return Err(Errno::NOENT.into()),
+            Some(found) if found.is_dir() && how.changes() => return Err(Errno::ISDIR.into()),
             _ => {}
         }
         if !how.changes() && place.found.is_some() {
@@ -374,10 +376,10 @@ impl Files {
     /// are made there.
     fn writable(&self, tree: &Tree, at: &Path, place: Place) -> io::Result<PathBuf> {
         if place.read_only {
-            return Err(io::ErrorKind::ReadOnlyFilesystem.into());
+            return Err(Errno::ROFS.into());
         }
         if tree.disk.is_full() {
-            return Err(io::ErrorKind::StorageFull.into());
+            return Err(Errno::NOSPC.into());
         }
         if place.found.is_none() {
             self.may_change_directory(tree, at)?;
@@ -402,7 +404,7 @@ impl Files {
     fn may_change_directory(&self, tree: &Tree, at: &Path) -> io::Result<()> {
         let parent = tree.locate(at.parent().unwrap_or(Path::new("/")));
         if parent.read_only {
-            return Err(io::ErrorKind::ReadOnlyFilesystem.into());
+            return Err(Errno::ROFS.into());
         }
         if tree.may(&self.user, &parent, WRITE | EXECUTE) { Ok(()) } else { Err(denied()) }
     }
@@ -469,7 +471,7 @@ impl Files {
             return Ok(metadata(&found, (found.uid(), found.gid())));
         };
         let (_, place) = tree.walk(&self.user, path, follow)?;
-        let found = place.found.ok_or(io::ErrorKind::NotFound)?;
+        let found = place.found.ok_or(Errno::NOENT)?;
         Ok(metadata(&found, tree.disk.owner(&place.real)))
     }
 
@@ -522,8 +524,8 @@ impl Files {
         };
         let (at, place) = tree.walk(&self.user, path.as_ref(), true)?;
         match &place.found {
-            None => return Err(io::ErrorKind::NotFound.into()),
-            Some(found) if !found.is_dir() => return Err(io::ErrorKind::NotADirectory.into()),
+            None => return Err(Errno::NOENT.into()),
+            Some(found) if !found.is_dir() => return Err(Errno::NOTDIR.into()),
             Some(_) if !tree.may(&self.user, &place, READ) => return Err(denied()),
             Some(_) => {}
         }
@@ -557,7 +559,7 @@ impl Files {
         let Some(tree) = &self.tree else { return fs::create_dir(path) };
         let (at, place) = tree.walk(&self.user, path.as_ref(), false)?;
         if place.found.is_some() {
-            return Err(io::ErrorKind::AlreadyExists.into());
+            return Err(Errno::EXIST.into());
         }
         let real = self.writable(tree, &at, place)?;
         fs::create_dir(&real)?;
@@ -577,7 +579,7 @@ impl Files {
             way.push(step);
             match self.metadata(&way) {
                 Ok(found) if found.kind == Kind::Directory => {}
-                Ok(_) => return Err(io::ErrorKind::NotADirectory.into()),
+                Ok(_) => return Err(Errno::NOTDIR.into()),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => self.create_dir(&way)?,
                 Err(error) => return Err(error),
             }
@@ -593,7 +595,7 @@ impl Files {
         let Some(tree) = &self.tree else { return std::os::unix::fs::symlink(target, path) };
         let (at, place) = tree.walk(&self.user, path.as_ref(), false)?;
         if place.found.is_some() {
-            return Err(io::ErrorKind::AlreadyExists.into());
+            return Err(Errno::EXIST.into());
         }
         let real = self.writable(tree, &at, place)?;
         std::os::unix::fs::symlink(target, &real)?;
@@ -608,7 +610,7 @@ impl Files {
     pub fn read_link(&self, path: impl AsRef<Path>) -> io::Result<PathBuf> {
         let Some(tree) = &self.tree else { return fs::read_link(path) };
         let (_, place) = tree.walk(&self.user, path.as_ref(), false)?;
-        place.found.as_ref().ok_or(io::ErrorKind::NotFound)?;
+        place.found.as_ref().ok_or(Errno::NOENT)?;
         fs::read_link(&place.real)
     }
 
@@ -620,8 +622,8 @@ impl Files {
         let Some(tree) = &self.tree else { return fs::remove_file(path) };
         let (at, place) = tree.walk(&self.user, path.as_ref(), false)?;
         match &place.found {
-            None => return Err(io::ErrorKind::NotFound.into()),
-            Some(found) if found.is_dir() => return Err(io::ErrorKind::IsADirectory.into()),
+            None => return Err(Errno::NOENT.into()),
+            Some(found) if found.is_dir() => return Err(Errno::ISDIR.into()),
             Some(_) => {}
         }
         self.take_away(tree, &at, &place, |real| fs::remove_file(real))
@@ -634,7 +636,7 @@ impl Files {
     pub fn remove_dir(&self, path: impl AsRef<Path>) -> io::Result<()> {
         let Some(tree) = &self.tree else { return fs::remove_dir(path) };
         if !self.read_dir(path.as_ref())?.is_empty() {
-            return Err(io::ErrorKind::DirectoryNotEmpty.into());
+            return Err(Errno::NOTEMPTY.into());
         }
         let (at, place) = tree.walk(&self.user, path.as_ref(), false)?;
         self.take_away(tree, &at, &place, |real| fs::remove_dir(real))
@@ -663,7 +665,7 @@ impl Files {
     fn take_away(&self, tree: &Tree, at: &Path, place: &Place, remove: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
         self.may_change_directory(tree, at)?;
         if tree.mounts.iter().any(|mount| mount.at == at) {
-            return Err(io::ErrorKind::ResourceBusy.into());
+            return Err(Errno::BUSY.into());
         }
         if place.upper.symlink_metadata().is_ok() {
             remove(&place.upper)?;
@@ -683,12 +685,12 @@ impl Files {
     pub fn rename(&self, from: impl AsRef<Path>, to: impl AsRef<Path>) -> io::Result<()> {
         let Some(tree) = &self.tree else { return fs::rename(from, to) };
         let (old, place) = tree.walk(&self.user, from.as_ref(), false)?;
-        place.found.as_ref().ok_or(io::ErrorKind::NotFound)?;
+        place.found.as_ref().ok_or(Errno::NOENT)?;
         self.may_change_directory(tree, &old)?;
         let mount = |at: &Path| tree.mounts.iter().position(|mount| at.starts_with(&mount.at));
         let (new, target) = tree.walk(&self.user, to.as_ref(), false)?;
         if mount(&old) != mount(&new) || place.real != place.upper {
-            return Err(io::ErrorKind::CrossesDevices.into());
+            return Err(Errno::XDEV.into());
         }
         self.may_change_directory(tree, &new)?;
         let target = Place { found: None, ..target };
@@ -705,9 +707,9 @@ impl Files {
     pub fn set_mode(&self, path: impl AsRef<Path>, mode: u32) -> io::Result<()> {
         let Some(tree) = &self.tree else { return fs::set_permissions(path, fs::Permissions::from_mode(mode)) };
         let (at, place) = tree.walk(&self.user, path.as_ref(), true)?;
-        place.found.as_ref().ok_or(io::ErrorKind::NotFound)?;
+        place.found.as_ref().ok_or(Errno::NOENT)?;
         if self.user.uid != 0 && tree.disk.owner(&place.real).0 != self.user.uid {
-            return Err(io::Error::new(io::ErrorKind::PermissionDenied, "Operation not permitted"));
+            return Err(Errno::PERM.into());
         }
         fs::set_permissions(self.writable(tree, &at, place)?, fs::Permissions::from_mode(mode))
     }
@@ -726,7 +728,7 @@ impl Files {
         };
         let Some(tree) = &self.tree else { return fs::File::open(path)?.set_modified(time) };
         let (at, place) = tree.walk(&self.user, path.as_ref(), true)?;
-        place.found.as_ref().ok_or(io::ErrorKind::NotFound)?;
+        place.found.as_ref().ok_or(Errno::NOENT)?;
         if tree.disk.owner(&place.real).0 != self.user.uid && !tree.may(&self.user, &place, WRITE) {
             return Err(denied());
         }
@@ -740,9 +742,9 @@ impl Files {
     pub fn set_owner(&self, path: impl AsRef<Path>, uid: u32, gid: u32) -> io::Result<()> {
         let Some(tree) = &self.tree else { return std::os::unix::fs::chown(path, Some(uid), Some(gid)) };
         let (at, place) = tree.walk(&self.user, path.as_ref(), true)?;
-        place.found.as_ref().ok_or(io::ErrorKind::NotFound)?;
+        place.found.as_ref().ok_or(Errno::NOENT)?;
         if self.user.uid != 0 {
-            return Err(io::Error::new(io::ErrorKind::PermissionDenied, "Operation not permitted"));
+            return Err(Errno::PERM.into());
         }
         tree.disk.set_owner(&self.writable(tree, &at, place)?, uid, gid);
         Ok(())
