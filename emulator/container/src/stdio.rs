@@ -11,9 +11,12 @@ use tokio::task::coop::consume_budget;
 
 use crate::pipe;
 
+/// Takes what is written, at once.
+type Taker = dyn Fn(&[u8]) -> io::Result<()> + Send + Sync;
+
 enum Sink {
     /// Takes what is written, at once.
-    Now(Box<dyn Fn(&[u8]) -> io::Result<()> + Send + Sync>),
+    Now(Box<Taker>),
     /// Can be full.
     Pipe(pipe::Writer),
 }
