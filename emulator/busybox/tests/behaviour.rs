@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use k3s_arc_container::{INTERRUPT, Input, KILL, Memory, Output, TERMINATE};
 use rstest::rstest;
-use support::{Made, PATIENCE, Running, container, text};
+use support::{Made, Must, PATIENCE, Running, container, text};
 
 fn roomy() -> Made {
     container(Memory::unlimited())
 }
 
 async fn ended(running: Running) -> i32 {
-    tokio::time::timeout(PATIENCE, running.task).await.expect("no end").expect("no panic")
+    tokio::time::timeout(PATIENCE, running.task).await.must("no end").must("no panic")
 }
 
 /// Waits until it has printed this.
@@ -80,7 +80,7 @@ async fn what_is_started_in_the_background_outlives_its_shell_but_not_the_contai
     let init = made.start(&["sleep", "1000"], Input::empty());
     let ran = made.sh("(sleep 0.1; echo late > /tmp/f; sleep 1000) & echo $!").await;
     assert_eq!(ran.code, 0);
-    let pid: u32 = ran.stdout.trim().parse().expect("a number");
+    let pid: u32 = ran.stdout.trim().parse().must("a number");
     let waited = made.sh("while [ ! -s f ]; do sleep 0.01; done; cat f").await;
     assert_eq!(waited.stdout, "late\n");
     assert!(made.container.processes.kill(pid, 0));
@@ -90,7 +90,7 @@ async fn what_is_started_in_the_background_outlives_its_shell_but_not_the_contai
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, gone).await.expect("it is still there");
+    tokio::time::timeout(PATIENCE, gone).await.must("it is still there");
 }
 
 #[rstest]
@@ -130,7 +130,7 @@ async fn a_loop_lets_others_run_and_can_be_killed(#[case] script: &str) {
 async fn who_holds_too_much_uses_up_the_memory(#[case] script: &str) {
     let made = container(Memory::limited(8 << 20));
     let running = made.start(&["sh", "-c", script], Input::empty());
-    tokio::time::timeout(PATIENCE, made.container.memory.exceeded()).await.expect("the memory suffices");
+    tokio::time::timeout(PATIENCE, made.container.memory.exceeded()).await.must("the memory suffices");
     assert!(!running.task.is_finished());
     running.task.abort();
     assert_eq!(text(&running.stdout), "");
@@ -161,10 +161,10 @@ async fn a_script_cannot_use_up_the_stack_or_the_processes() {
 
 #[tokio::test]
 async fn paths_stay_inside() {
-    let beside = tempfile::tempdir().expect("a directory");
+    let beside = tempfile::tempdir().must("a directory");
     let outside = beside.path().with_extension("outside");
-    std::fs::write(&outside, "secret").expect("written");
-    let name = outside.file_name().and_then(|name| name.to_str()).expect("a name");
+    std::fs::write(&outside, "secret").must("written");
+    let name = outside.file_name().and_then(|name| name.to_str()).must("a name");
     let deep = "../".repeat(40);
     for script in [
         format!("cat {deep}{name} {}", outside.display()),
@@ -183,8 +183,8 @@ async fn paths_stay_inside() {
         let ran = made.sh(&script).await;
         assert!(!ran.stdout.contains("secret") && !ran.stdout.contains(&format!("/{name}\n")), "{script}: {ran:?}");
     }
-    assert_eq!(std::fs::read_to_string(&outside).expect("read"), "secret");
-    std::fs::remove_file(outside).expect("removed");
+    assert_eq!(std::fs::read_to_string(&outside).must("read"), "secret");
+    std::fs::remove_file(outside).must("removed");
 }
 
 #[tokio::test]
@@ -222,15 +222,15 @@ async fn a_terminal_is_prompted() {
         assert!(waited.is_ok(), "only: {:?} {:?}", text(&running.stderr), text(&running.stdout));
     };
     asked("/tmp # ").await;
-    keys.put(b"cd /etc\n").await.expect("typed");
+    keys.put(b"cd /etc\n").await.must("typed");
     asked("/etc # ").await;
-    keys.put(b"for i in 1 2; do\n").await.expect("typed");
+    keys.put(b"for i in 1 2; do\n").await.must("typed");
     asked("> ").await;
-    keys.put(b"echo $i; done; nope; [ -t 0 ] && echo tty\n").await.expect("typed");
+    keys.put(b"echo $i; done; nope; [ -t 0 ] && echo tty\n").await.must("typed");
     asked("sh: nope: not found\n/etc # ").await;
-    keys.put(b"if; then\n").await.expect("typed");
+    keys.put(b"if; then\n").await.must("typed");
     asked("sh: syntax error: unexpected \";\"\n/etc # ").await;
-    keys.put(b"exit 4\n").await.expect("typed");
+    keys.put(b"exit 4\n").await.must("typed");
     let out = running.stdout.clone();
     assert_eq!(ended(running).await, 4);
     assert_eq!(text(&out), "1\n2\ntty\n");
@@ -239,7 +239,7 @@ async fn a_terminal_is_prompted() {
 #[tokio::test]
 async fn a_file_is_followed_as_it_grows() {
     let made = roomy();
-    made.container.files.write("/tmp/log", "one\n").expect("written");
+    made.container.files.write("/tmp/log", "one\n").must("written");
     let running = made.start(&["tail", "-f", "/tmp/log"], Input::empty());
     printed(&running, "one\n").await;
     made.sh("echo two >> /tmp/log").await;

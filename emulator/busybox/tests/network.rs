@@ -12,7 +12,7 @@ use futures::future::BoxFuture;
 use hickory_proto::op::{Message, OpCode, ResponseCode};
 use hickory_proto::rr::{RData, Record, RecordType, rdata};
 use k3s_arc_container::{Input, Memory, Net, Transport};
-use support::{Made, PATIENCE, container_on};
+use support::{Made, Must, PATIENCE, container_on};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 
@@ -27,12 +27,12 @@ const OWN: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 42, 0, 7));
 
 impl Wires {
     fn connect_tcp(&self, from: &str, to: SocketAddr) {
-        let from = from.parse().expect("an address");
+        let from = from.parse().must("an address");
         self.tcp.lock().unwrap_or_else(PoisonError::into_inner).insert(from, to);
     }
 
     fn connect_udp(&self, from: &str, to: SocketAddr) {
-        let from = from.parse().expect("an address");
+        let from = from.parse().must("an address");
         self.udp.lock().unwrap_or_else(PoisonError::into_inner).insert(from, to);
     }
 }
@@ -67,12 +67,12 @@ impl Net for Wires {
 
 /// A name server for a few names.
 async fn name_server() -> SocketAddr {
-    let socket = UdpSocket::bind("127.0.0.1:0").await.expect("a socket");
-    let address = socket.local_addr().expect("an address");
+    let socket = UdpSocket::bind("127.0.0.1:0").await.must("a socket");
+    let address = socket.local_addr().must("an address");
     tokio::spawn(async move {
         let mut buffer = [0; 512];
         while let Ok((length, from)) = socket.recv_from(&mut buffer).await {
-            let question = Message::from_vec(&buffer[..length]).expect("a message");
+            let question = Message::from_vec(&buffer[..length]).must("a message");
             let query = question.queries[0].clone();
             let mut reply = Message::response(question.metadata.id, OpCode::Query);
             let mut add = |data| drop(reply.add_answer(Record::from_rdata(query.name().clone(), 5, data)));
@@ -82,12 +82,12 @@ async fn name_server() -> SocketAddr {
                 }
                 ("web.default.svc.cluster.local.", _) => {}
                 ("1.0.43.10.in-addr.arpa.", RecordType::PTR) => {
-                    add(RData::PTR(rdata::PTR("kubernetes.default.svc.cluster.local.".parse().expect("a name"))));
+                    add(RData::PTR(rdata::PTR("kubernetes.default.svc.cluster.local.".parse().must("a name"))));
                 }
                 _ => reply.metadata.response_code = ResponseCode::NXDomain,
             }
             reply.add_query(query);
-            socket.send_to(&reply.to_vec().expect("bytes"), from).await.expect("sent");
+            socket.send_to(&reply.to_vec().must("bytes"), from).await.must("sent");
         }
     });
     address
@@ -99,8 +99,8 @@ async fn made() -> (Made, Arc<Wires>) {
     let made = container_on(Memory::unlimited(), wires.clone()).with_init();
     let resolv_conf =
         "search default.svc.cluster.local svc.cluster.local cluster.local\nnameserver 10.43.0.10\noptions ndots:5\n";
-    made.container.files.write("/etc/resolv.conf", resolv_conf).expect("written");
-    made.container.files.write("/etc/hosts", "127.0.0.1 localhost\n").expect("written");
+    made.container.files.write("/etc/resolv.conf", resolv_conf).must("written");
+    made.container.files.write("/etc/hosts", "127.0.0.1 localhost\n").must("written");
     (made, wires)
 }
 
@@ -126,16 +126,16 @@ async fn nslookup_prints_what_busybox_prints() {
 
 /// A server that answers each connection with this, and tells what it was asked.
 async fn http_server(answer: &'static str) -> (SocketAddr, Arc<Mutex<String>>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a socket");
-    let address = listener.local_addr().expect("an address");
+    let listener = TcpListener::bind("127.0.0.1:0").await.must("a socket");
+    let address = listener.local_addr().must("an address");
     let asked = Arc::new(Mutex::new(String::new()));
     let told = asked.clone();
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
             let mut buffer = [0; 4096];
-            let length = stream.read(&mut buffer).await.expect("read");
+            let length = stream.read(&mut buffer).await.must("read");
             told.lock().unwrap_or_else(PoisonError::into_inner).push_str(&String::from_utf8_lossy(&buffer[..length]));
-            stream.write_all(answer.as_bytes()).await.expect("written");
+            stream.write_all(answer.as_bytes()).await.must("written");
         }
     });
     (address, asked)
@@ -189,8 +189,8 @@ async fn wget_says_what_busybox_says() {
 #[tokio::test]
 async fn wget_gives_up_on_who_says_nothing() {
     let (made, wires) = made().await;
-    let silent = TcpListener::bind("127.0.0.1:0").await.expect("a socket");
-    wires.connect_tcp("10.43.0.5:80", silent.local_addr().expect("an address"));
+    let silent = TcpListener::bind("127.0.0.1:0").await.must("a socket");
+    wires.connect_tcp("10.43.0.5:80", silent.local_addr().must("an address"));
     let ran = made.sh("wget -q -T 1 -O - http://10.43.0.5/; echo $?").await;
     assert_eq!((ran.stdout.as_str(), ran.stderr.as_str()), ("1\n", "wget: download timed out\n"));
 }
@@ -224,19 +224,19 @@ async fn nc_connects_both_sides() {
     let listening = made.start(&["sh", "-c", "echo answer | nc -l -p 7000"], Input::empty());
     assert_eq!(made.sh("nc -z localhost 7001; echo $?").await.stdout, "1\n");
     let real = loop {
-        if let Ok(real) = wires.route("10.42.0.7:7000".parse().expect("an address"), Transport::Tcp) {
+        if let Ok(real) = wires.route("10.42.0.7:7000".parse().must("an address"), Transport::Tcp) {
             break real;
         }
         tokio::task::yield_now().await;
     };
-    let mut stream = TcpStream::connect(real).await.expect("connected");
-    stream.write_all(b"question\n").await.expect("written");
+    let mut stream = TcpStream::connect(real).await.must("connected");
+    stream.write_all(b"question\n").await.must("written");
     let mut answer = [0; 7];
-    stream.read_exact(&mut answer).await.expect("read");
+    stream.read_exact(&mut answer).await.must("read");
     assert_eq!(&answer, b"answer\n");
     drop(stream);
     let out = listening.stdout.clone();
-    assert_eq!(tokio::time::timeout(PATIENCE, listening.task).await.expect("no end").expect("no panic"), 0);
+    assert_eq!(tokio::time::timeout(PATIENCE, listening.task).await.must("no end").must("no panic"), 0);
     assert_eq!(support::text(&out), "question\n");
     let ran = made.sh("nc -zv nope 1; ping -c 1 web; echo $?").await;
     let expected = "nc: bad address 'nope'\nping: ICMP is not emulated: containers reach each other by TCP and UDP here\n";

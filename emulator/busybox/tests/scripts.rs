@@ -11,7 +11,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use k3s_arc_container::Memory;
-use support::Ran;
+use support::{Must, Ran};
 
 /// A script, and what came of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,7 +67,7 @@ fn print(cases: &[Case]) -> String {
         let mut lines = String::new();
         for line in content.split_inclusive('\n') {
             let whole = line.strip_suffix('\n');
-            let _ = writeln!(lines, "{}", format!("{mark} {}{}", whole.unwrap_or(line), if whole.is_none() { "\\" } else { "" }));
+            let _ = writeln!(lines, "{mark} {}{}", whole.unwrap_or(line), if whole.is_none() { "\\" } else { "" });
         }
         lines
     };
@@ -85,7 +85,7 @@ async fn scripts_do_what_they_do_in_busybox() {
     let mut wrong = String::new();
     let mut count = 0;
     for file in files() {
-        for case in parse(&std::fs::read_to_string(&file).expect("a file of cases")) {
+        for case in parse(&std::fs::read_to_string(&file).must("a file of cases")) {
             let made = support::container(Memory::unlimited()).with_init();
             let ran = made.sh(&case.script).await;
             count += 1;
@@ -123,16 +123,16 @@ fn real(root: &Path, script: &str) -> std::io::Result<Ran> {
 #[test]
 #[ignore = "needs a root folder with busybox 1.36.1 and the right to chroot"]
 fn as_the_real_one_does() {
-    let root = PathBuf::from(std::env::var_os("K3S_ARC_BUSYBOX_ROOT").expect("K3S_ARC_BUSYBOX_ROOT"));
+    let root = PathBuf::from(std::env::var_os("K3S_ARC_BUSYBOX_ROOT").must("K3S_ARC_BUSYBOX_ROOT"));
     let mut wrong = String::new();
     for file in files() {
-        let cases = parse(&std::fs::read_to_string(&file).expect("a file of cases"));
+        let cases = parse(&std::fs::read_to_string(&file).must("a file of cases"));
         let found: Vec<Case> = cases
             .iter()
-            .map(|case| Case { script: case.script.clone(), ran: real(&root, &case.script).expect("chroot") })
+            .map(|case| Case { script: case.script.clone(), ran: real(&root, &case.script).must("chroot") })
             .collect();
         if std::env::var_os("K3S_ARC_BUSYBOX_RECORD").is_some() {
-            std::fs::write(&file, print(&found)).expect("written");
+            std::fs::write(&file, print(&found)).must("written");
             continue;
         }
         for (case, found) in cases.iter().zip(&found).filter(|(case, found)| case != found) {

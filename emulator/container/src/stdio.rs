@@ -11,12 +11,12 @@ use tokio::task::coop::consume_budget;
 
 use crate::pipe;
 
-/// Takes what is written, at once.
-type Taker = dyn Fn(&[u8]) -> io::Result<()> + Send + Sync;
+/// Takes what is written.
+type Take = dyn Fn(&[u8]) -> io::Result<()> + Send + Sync;
 
 enum Sink {
-    /// Takes what is written, at once.
-    Now(Box<Taker>),
+    /// At once.
+    Now(Box<Take>),
     /// Can be full.
     Pipe(pipe::Writer),
 }

@@ -46,7 +46,7 @@ pub(super) async fn df(mut applet: Applet) -> Ended {
         let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
         let space =
             Space { size: bytes(found.f_blocks), used: bytes(found.f_blocks - found.f_bfree), available: bytes(found.f_bavail) };
-        let show = |bytes: u64| if unit == 0 { in_units(bytes) } else { (bytes / unit).to_string() };
+        let show = |bytes: u64| bytes.checked_div(unit).map_or_else(|| in_units(bytes), |units| units.to_string());
         let total = space.used + space.available;
         let percent = (space.used * 100).div_ceil(total.max(1));
         applet

@@ -301,7 +301,15 @@ pub(super) async fn tail(mut applet: Applet) -> Ended {
     if followed.is_empty() {
         return Err(applet.fail("no files"));
     }
-    while follow {
+    if follow {
+        return follow_all(&mut applet, followed).await;
+    }
+    applet.end(status).await
+}
+
+/// Prints what is added to files, for ever.
+async fn follow_all(applet: &mut Applet, mut followed: Vec<(String, Option<k3s_arc_container::Input>)>) -> Ended {
+    loop {
         tokio::time::sleep(Duration::from_millis(200)).await;
         for (path, input) in &mut followed {
             if input.is_none() {
@@ -316,7 +324,6 @@ pub(super) async fn tail(mut applet: Applet) -> Ended {
         }
         applet.flush().await?;
     }
-    applet.end(status).await
 }
 
 /// Prints all but the first part: `-n +3` begins with the third line.

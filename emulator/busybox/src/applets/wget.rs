@@ -197,11 +197,13 @@ impl Download<'_> {
         let line = self.header(stream).await?;
         let status = line.split_whitespace().nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
         let mut head = Head { status, line, length: None, chunked: false, location: None };
-        let rejected = !matches!(status, 0..=204 | 300..=399);
-        while !rejected {
+        if !matches!(status, 0..=204 | 300..=399) {
+            return Ok(head);
+        }
+        loop {
             let line = self.header(stream).await?;
             if line.is_empty() {
-                break;
+                return Ok(head);
             }
             let Some((name, value)) = line.split_once(':') else { return Err(Fault::Said(format!("bad header line: {line}"))) };
             let value = value.trim();
@@ -215,7 +217,6 @@ impl Download<'_> {
                 _ => {}
             }
         }
-        Ok(head)
     }
 
     /// A line of the head, told with `-S`.

@@ -4,9 +4,9 @@
 //! and after the same commands. What is nested too deeply is refused too: a script must not be able to use up the stack of a thread
 //! that others share.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
-use super::ast::{Change, Part, RedirectKind, Unset, Word};
+use super::ast::{Change, Part, Unset, Word};
 use super::parse::{Fault, Parser};
 
 #[derive(Debug, Clone)]
@@ -26,17 +26,9 @@ const OPERATORS: [&str; 8] = ["&&", "||", ";;", ";", "&", "|", "(", ")"];
 /// The redirections, the longest first.
 const REDIRECTIONS: [&str; 9] = ["<<-", "<<", ">>", "<&", ">&", "<>", ">|", "<", ">"];
 
-/// A here-document whose text is still to come.
-pub(super) struct Pending {
-    end: String,
-    literal: bool,
-    strip_tabs: bool,
-    text: Arc<OnceLock<Word>>,
-}
-
 /// Where text stands, which says what is special in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Within {
+pub(super) enum Within {
     /// Between `"`s, or in `$(( ))`: `\` quotes few characters.
     Quotes,
     /// In a here-document: the same, but `"` means itself.
@@ -48,7 +40,7 @@ impl Parser {
         self.text.get(self.at).copied()
     }
 
-    fn next_char(&mut self) -> Option<char> {
+    pub(super) fn next_char(&mut self) -> Option<char> {
         let next = self.peek_char()?;
         self.at += 1;
         if next == '\n' {
@@ -195,7 +187,7 @@ impl Parser {
     }
 
     /// Text in which `$`, `` ` `` and `\` are special, up to and with the character that ends it.
-    fn quoted(&mut self, word: &mut Word, within: Within, ends: impl Fn(char) -> bool) -> Result<(), Fault> {
+    pub(super) fn quoted(&mut self, word: &mut Word, within: Within, ends: impl Fn(char) -> bool) -> Result<(), Fault> {
         loop {
             match self.next_char() {
                 None if within == Within::Here => return Ok(()),
@@ -472,68 +464,6 @@ impl Parser {
         let (line, depth) = (self.line, self.depth);
         let list = self.deeper(|_| Parser::nested(text, line, depth + 1).whole())?;
         word.0.push(Part::Command { list: Arc::new(list), quoted });
-        Ok(())
-    }
-
-    /// What a redirection operator makes of its target.
-    pub(super) fn redirect_kind(&mut self, operator: &'static str, target: Word) -> RedirectKind {
-        match operator {
-            "<" => RedirectKind::Read(target),
-            ">>" => RedirectKind::Append(target),
-            "<>" => RedirectKind::ReadWrite(target),
-            "<&" | ">&" => RedirectKind::Duplicate(target),
-            "&>" => RedirectKind::Both(target),
-            "<<" | "<<-" => {
-                let text = Arc::new(OnceLock::new());
-                let literal = target.is_quoted();
-                let end =
-                    target.0.iter().map(|part| if let Part::Text(text) | Part::Quoted(text) = part { text.as_str() } else { "" });
-                self.pending.push(Pending { end: end.collect(), literal, strip_tabs: operator == "<<-", text: text.clone() });
-                RedirectKind::Here(text)
-            }
-            _ => RedirectKind::Write { file: target, clobber: operator == ">|" },
-        }
-    }
-
-    /// Reads the here-documents that the line before has announced.
-    pub(super) fn read_here_documents(&mut self) -> Result<(), Fault> {
-        for pending in std::mem::take(&mut self.pending) {
-            let mut text = Vec::new();
-            let mut ended = false;
-            while self.peek_char().is_some() {
-                let mut line = Vec::new();
-                let mut whole = false;
-                while let Some(next) = self.next_char() {
-                    if next == '\n' {
-                        whole = true;
-                        break;
-                    }
-                    line.push(next);
-                }
-                let start = if pending.strip_tabs { line.iter().take_while(|next| **next == '\t').count() } else { 0 };
-                if line[start..].iter().copied().eq(pending.end.chars()) {
-                    ended = true;
-                    break;
-                }
-                text.extend(&line[start..]);
-                if whole {
-                    text.push('\n');
-                }
-            }
-            if !ended {
-                self.here_unfinished = true;
-            }
-            let word = if pending.literal {
-                Word::quoted(text.into_iter().collect::<String>())
-            } else {
-                let mut inner = Parser::nested(text, self.line, self.depth + 1);
-                let mut word = Word::default();
-                inner.quoted(&mut word, Within::Here, |_| false)?;
-                word
-            };
-            // It is set once: each document is pending once.
-            let _ = pending.text.set(word);
-        }
         Ok(())
     }
 }

@@ -7,6 +7,7 @@ mod deep;
 mod exec;
 mod expand;
 mod glob;
+mod here;
 mod jobs;
 mod lexer;
 mod parse;

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::ast::{AndOr, Arm, Command, Connector, Item, Kind, List, Part, Pipeline, Redirect, Word};
-use super::lexer::{Pending, Token};
+use super::here::Pending;
+use super::lexer::Token;
 
 /// Why a script cannot be parsed.
 #[derive(Debug, Clone, PartialEq, Eq)]

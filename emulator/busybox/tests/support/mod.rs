@@ -1,5 +1,5 @@
 //! A container of the image, for tests.
-#![allow(dead_code, unreachable_pub, clippy::expect_used)]
+#![allow(dead_code, unreachable_pub)] // Each test uses what it needs of it.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -46,6 +46,39 @@ pub struct Running {
 /// Longer than any of these commands takes.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
+/// What must not fail in a test.
+pub trait Must {
+    /// What there is when it does not.
+    type Value;
+
+    /// The value; the test ends without.
+    fn must(self, what: &str) -> Self::Value;
+}
+
+impl<T, E: std::fmt::Debug> Must for Result<T, E> {
+    type Value = T;
+
+    #[track_caller]
+    fn must(self, what: &str) -> T {
+        match self {
+            Ok(value) => value,
+            Err(error) => panic!("{what}: {error:?}"),
+        }
+    }
+}
+
+impl<T> Must for Option<T> {
+    type Value = T;
+
+    #[track_caller]
+    fn must(self, what: &str) -> T {
+        match self {
+            Some(value) => value,
+            None => panic!("{what}"),
+        }
+    }
+}
+
 /// A container with this memory.
 pub fn container(memory: Memory) -> Made {
     container_on(memory, Arc::new(HostNet))
@@ -54,15 +87,15 @@ pub fn container(memory: Memory) -> Made {
 /// A container on this network.
 pub fn container_on(memory: Memory, net: Arc<dyn k3s_arc_container::Net>) -> Made {
     let image = k3s_arc_busybox::image();
-    let root = tempfile::tempdir().expect("a temporary directory");
+    let root = tempfile::tempdir().must("a temporary directory");
     let mount = Mount { at: "/".into(), source: root.path().into(), lower: None, read_only: false };
     let files = Files::new(vec![mount], User::default(), Arc::new(Disk::default()));
     for directory in ["/etc", "/tmp", "/root"] {
-        files.create_dir(directory).expect("a directory");
+        files.create_dir(directory).must("a directory");
     }
     for (path, content, mode) in &image.files {
-        files.write(path, content).expect("a file");
-        files.set_mode(path, *mode).expect("its mode");
+        files.write(path, content).must("a file");
+        files.set_mode(path, *mode).must("its mode");
     }
     let container = Container {
         files,
@@ -124,7 +157,7 @@ impl Made {
             signals,
             container: self.container.clone(),
         };
-        let (_, program) = self.container.programs.find(args[0], Some("/bin")).expect("a program");
+        let (_, program) = self.container.programs.find(args[0], Some("/bin")).must("a program");
         Running { killer, stdout: out, stderr: err, task: tokio::spawn(program.run(process)) }
     }
 
@@ -132,7 +165,7 @@ impl Made {
     pub async fn run(&self, args: &[&str], stdin: &str) -> Ran {
         let input = Input::new(std::io::Cursor::new(stdin.as_bytes().to_vec()));
         let running = self.start(args, input);
-        let code = tokio::time::timeout(PATIENCE, running.task).await.expect("no end").expect("no panic");
+        let code = tokio::time::timeout(PATIENCE, running.task).await.must("no end").must("no panic");
         Ran { stdout: text(&running.stdout), stderr: text(&running.stderr), code }
     }
 
