@@ -211,7 +211,7 @@ impl Applet {
         }
         match self.view.open(path, Open::READ)? {
             Opened::File(file) => Ok(Source::file(file).input()),
-            Opened::Input(input) => Ok(input),
+            Opened::Input(input) => Ok(Source::stream(input).input()),
             Opened::Own(0) => Ok(self.stdin.input()),
             Opened::Own(_) | Opened::Output(_) => Err(std::io::ErrorKind::NotFound.into()),
         }

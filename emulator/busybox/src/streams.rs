@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use k3s_arc_container::{Input, Output};
+use k3s_arc_container::{Input, Output, poll_breath};
 use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
@@ -109,6 +109,10 @@ struct Shared {
 
 impl AsyncRead for Shared {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.held.is_none() {
+            // What is always ready must let others run, too.
+            ready!(poll_breath(context));
+        }
         let mut reader = match self.held.take() {
             Some(reader) => reader,
             None => {

@@ -75,7 +75,9 @@ async fn name_server() -> SocketAddr {
             let question = Message::from_vec(&buffer[..length]).must("a message");
             let query = question.queries[0].clone();
             let mut reply = Message::response(question.metadata.id, OpCode::Query);
-            let mut add = |data| drop(reply.add_answer(Record::from_rdata(query.name().clone(), 5, data)));
+            let mut add = |data| {
+                reply.add_answer(Record::from_rdata(query.name().clone(), 5, data));
+            };
             match (query.name().to_ascii().as_str(), query.query_type()) {
                 ("web.default.svc.cluster.local.", RecordType::A) => {
                     add(RData::A(rdata::A(std::net::Ipv4Addr::new(10, 43, 0, 5))))

@@ -19,6 +19,7 @@
 //! let image = Image::new().program("/bin/greet", greet).entrypoint(["/bin/greet"]).env("NAME", "world");
 //! ```
 
+mod breath;
 mod container;
 mod executable;
 pub mod files;
@@ -33,6 +34,7 @@ pub mod resolver;
 mod signals;
 mod stdio;
 
+pub use breath::{breathe, poll_breath};
 pub use container::{Container, User};
 pub use executable::Executable;
 pub use files::Files;

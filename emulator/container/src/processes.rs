@@ -8,6 +8,7 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::task::AbortHandle;
+use tokio::task::coop::unconstrained;
 
 use crate::{KILL, Killer, Process, Signals};
 
@@ -155,6 +156,7 @@ impl Entry {
 
     /// Runs the process to its end, or until a signal ends it that it does not catch (`man 7 signal`).
     pub async fn run(mut self, process: impl Future<Output = i32>) -> Ended {
+        let process = unconstrained(process);
         if self.pid == 1 {
             return Ended::Exited(process.await);
         }

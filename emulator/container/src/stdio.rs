@@ -7,9 +7,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, ReadBuf};
-use tokio::task::coop::consume_budget;
 
-use crate::pipe;
+use crate::{breathe, pipe};
 
 /// Takes what is written.
 type Take = dyn Fn(&[u8]) -> io::Result<()> + Send + Sync;
@@ -67,7 +66,7 @@ impl Output {
     /// # Errors
     /// Of kind `BrokenPipe` when nobody reads any more; others as whoever is behind it says.
     pub async fn put(&self, bytes: &[u8]) -> io::Result<()> {
-        consume_budget().await;
+        breathe().await;
         match &*self.to {
             Sink::Now(sink) => sink(bytes),
             Sink::Pipe(pipe) => pipe.put(bytes).await,

@@ -137,7 +137,7 @@ pub(super) async fn dd(mut applet: Applet) -> Ended {
         }
         count(&mut written);
         bytes += length as u64;
-        tokio::task::coop::consume_budget().await;
+        k3s_arc_container::breathe().await;
     }
     if !asked.quiet {
         tell(&applet, &read, &written, bytes, began.elapsed().as_secs_f64());

@@ -186,7 +186,7 @@ fn visit<'a>(
     depth: usize,
 ) -> futures::future::BoxFuture<'a, Result<i32, Stop>> {
     Box::pin(async move {
-        tokio::task::coop::consume_budget().await;
+        k3s_arc_container::breathe().await;
         let found = match applet.view.metadata(&path, false) {
             Ok(found) => found,
             Err(error) => {

@@ -237,7 +237,7 @@ impl Lines {
             searched = self.ahead.len();
             let mut buffer = [0; CHUNK];
             let read = input.read(&mut buffer).await?;
-            tokio::task::coop::consume_budget().await;
+            k3s_arc_container::breathe().await;
             self.done = read == 0;
             self.ahead.extend_from_slice(&buffer[..read]);
         }

@@ -374,7 +374,7 @@ pub(super) async fn seq(mut applet: Applet) -> Ended {
         }
         applet.put(format!("{value:0width$.decimals$}")).await?;
         index += 1;
-        tokio::task::coop::consume_budget().await;
+        k3s_arc_container::breathe().await;
     }
     if index > 0 {
         applet.put("\n").await?;

@@ -206,7 +206,7 @@ pub(super) async fn all_of(applet: &Applet, input: &mut k3s_arc_container::Input
         }
         content.extend_from_slice(&buffer[..read]);
         held.cover(content.len()).await.map_err(|_| applet.fail("out of memory"))?;
-        tokio::task::coop::consume_budget().await;
+        k3s_arc_container::breathe().await;
     }
 }
 
@@ -364,7 +364,7 @@ async fn last(applet: &mut Applet, input: &mut k3s_arc_container::Input, amount:
     let mut kept = Kept { pieces: VecDeque::new(), bytes: 0, newlines: 0, held: Held::new(&applet.view.container.memory) };
     let mut buffer = vec![0; CHUNK];
     loop {
-        tokio::task::coop::consume_budget().await;
+        k3s_arc_container::breathe().await;
         match input.read(&mut buffer).await {
             Ok(0) => break,
             Ok(read) => kept.keep(&buffer[..read], amount).await.map_err(|_| applet.fail("out of memory"))?,
@@ -447,7 +447,7 @@ async fn counts_of(input: &mut k3s_arc_container::Input) -> (Counts, std::io::Re
     let (mut in_word, mut column) = (false, 0);
     let mut buffer = vec![0; CHUNK];
     loop {
-        tokio::task::coop::consume_budget().await;
+        k3s_arc_container::breathe().await;
         let read = match input.read(&mut buffer).await {
             Ok(0) => return (counts, Ok(())),
             Ok(read) => read,

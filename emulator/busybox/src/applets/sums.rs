@@ -17,7 +17,7 @@ async fn digest<D: Digest>(input: &mut k3s_arc_container::Input) -> std::io::Res
     let mut buffer = vec![0; CHUNK];
     loop {
         let read = input.read(&mut buffer).await?;
-        tokio::task::coop::consume_budget().await;
+        k3s_arc_container::breathe().await;
         if read == 0 {
             return Ok(digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect());
         }

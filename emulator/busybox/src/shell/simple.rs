@@ -1,8 +1,7 @@
 //! Simple commands: assignments, and a function, a builtin or a program of the container.
 
 use futures::FutureExt;
-use k3s_arc_container::{NotFound, Signals};
-use tokio::task::coop::consume_budget;
+use k3s_arc_container::{NotFound, Signals, breathe};
 
 use super::ast::{Redirect, Word};
 use super::parse::SPECIAL;
@@ -13,7 +12,7 @@ use crate::inherited::with_umask;
 impl Shell {
     pub(super) async fn simple(&mut self, assignments: &[(String, Word)], words: &[Word], redirects: &[Redirect]) -> Outcome {
         // A loop of builtins must let others run, too.
-        consume_budget().await;
+        breathe().await;
         self.substituted = None;
         let args = self.words(words).boxed().await?;
         let mut saved = Saved::new();
@@ -163,6 +162,7 @@ impl Shell {
                 }
                 (126, "Exec format error")
             }
+            _ if command.is_empty() => (127, "Permission denied"),
             Err(NotFound::NotExecutable(_)) => (126, "Permission denied"),
             Err(NotFound::NoFile(_) | NotFound::InPath(_)) => (127, "not found"),
         };
