@@ -41,6 +41,9 @@ pub(super) fn of(known: &Known<'_>, statuses: &[&Value], phase: &str) -> Value {
         all.retain(|condition| condition["type"] != DISRUPTION);
         let verdict = Verdict { holds: true, reason: "TerminationByKubelet", message: message.to_owned() };
         all.push(condition(known, DISRUPTION, verdict));
+    } else if let Some(before) = list(&known.old["conditions"]).iter().find(|condition| condition["type"] == DISRUPTION) {
+        all.retain(|condition| condition["type"] != DISRUPTION);
+        all.push(before.clone());
     }
     let containers = containers_ready(known, statuses, phase);
     let ready = ready(known, &all, &containers);

@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -63,8 +64,41 @@ fn look(context: &Context) {
     // One at a time: the next look shows whether that was enough.
     if let Some(pod) = ranked.first() {
         let threshold = if pressure == Pressure::Memory { LEAST_MEMORY.to_owned() } else { (DISK / 20).to_string() };
-        let why = format!("The node was low on resource: {resource}. Threshold quantity: {threshold}, available: 0. ");
+        let mut why = format!("The node was low on resource: {resource}. Threshold quantity: {threshold}, available: 0. ");
+        for (container, used, request) in usage(context, pod, pressure, resource) {
+            why.push_str(&format!(
+                "Container {container} was using {}, request is {request}, has larger consumption of {resource}. ",
+                binary(used)
+            ));
+        }
         evict(context, pod, why, true);
+    }
+}
+
+/// The containers of a pod that use more of a resource than they asked for: what, and what they asked for.
+fn usage(context: &Context, pod: &Pod, pressure: Pressure, resource: &str) -> Vec<(String, u64, Quantity)> {
+    let folder = folder_of(&context.node.root, &pod.uid);
+    let object = pod.object();
+    let one = |container: &Value| {
+        let name = text(&container["name"]);
+        let used = match pressure {
+            Pressure::Memory => pod.runtime().newest(name).map_or(0, |attempt| attempt.recipe.container.memory.used()),
+            _ => used(&folder.join(name)),
+        };
+        let request = Quantity::of(&container["resources"]["requests"][resource]);
+        let is_more = used > u64::try_from(request.value()).unwrap_or(0);
+        is_more.then(|| (name.to_owned(), used, request))
+    };
+    list(&object["spec"]["containers"]).iter().filter_map(one).collect()
+}
+
+/// Bytes as Kubernetes writes them (`resource.BinarySI`).
+fn binary(bytes: u64) -> String {
+    match bytes {
+        0 => "0".to_owned(),
+        whole if whole % (1 << 20) == 0 => format!("{}Mi", whole >> 20),
+        whole if whole % (1 << 10) == 0 => format!("{}Ki", whole >> 10),
+        other => other.to_string(),
     }
 }
 
@@ -129,7 +163,8 @@ fn used(folder: &Path) -> u64 {
         for entry in entries.flatten() {
             match entry.file_type() {
                 Ok(kind) if kind.is_dir() => left.push(entry.path()),
-                _ => bytes += entry.metadata().map_or(0, |found| found.len()),
+                // Of what it takes on the disk, as `du` counts it.
+                _ => bytes += entry.metadata().map_or(0, |found| found.blocks() * 512),
             }
         }
     }

@@ -152,16 +152,15 @@ pub(super) fn generate(known: &Known<'_>) -> Value {
 fn settle_phase(status: &mut Value, phase: &str, known: &Known<'_>) {
     let is_over = |phase: &str| matches!(phase, "Succeeded" | "Failed");
     let (was, old) = (text(&known.old["phase"]), known.old);
-    let phase = if is_over(was) { was } else { phase };
+    // How it has ended is known for good only once all of it has.
+    let phase = if is_over(was) && !is_over(phase) { was } else { phase };
     status["phase"] = phase.into();
     if phase == was {
         for key in ["reason", "message"] {
             put(status, key, old[key].clone());
         }
     }
-    if let Some((reason, message)) = known.evicted
-        && !is_over(was)
-    {
+    if let Some((reason, message)) = known.evicted {
         (status["phase"], status["reason"], status["message"]) = ("Failed".into(), reason.into(), message.into());
     }
 }

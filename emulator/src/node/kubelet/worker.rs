@@ -148,7 +148,8 @@ impl Worker {
         {
             self.context.recorder.normal(&object, "", reason, message);
         }
-        let unwanted = self.pod.wanted.borrow().evicted.clone();
+        // A pod that ended well before it was ended has succeeded all the same.
+        let unwanted = self.pod.wanted.borrow().evicted.clone().filter(|_| !is_terminal);
         let evicted = unwanted.as_ref().map(|evicted| ("Evicted", evicted.message.as_str())).or(late);
         let is_disrupted = unwanted.as_ref().is_some_and(|evicted| evicted.disrupts);
         let status = {
