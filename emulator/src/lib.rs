@@ -65,7 +65,7 @@ mod proto;
 mod registry;
 mod scheduler;
 pub mod schema;
-mod selector;
+pub mod selector;
 pub mod status;
 mod store;
 mod table;

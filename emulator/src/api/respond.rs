@@ -10,7 +10,7 @@ use super::negotiate::{Encoding, Form, Wanted};
 use super::request::Query;
 use crate::cluster::Cluster;
 use crate::registry::Served;
-use crate::schema::yaml_text::to_yaml;
+use crate::schema::to_yaml;
 use crate::status::Refusal;
 use crate::store::Stored;
 use crate::table::{Include, Options};

@@ -8,11 +8,13 @@ pub mod json;
 pub mod table;
 pub(crate) mod time;
 pub mod yaml;
-pub(crate) mod yaml_text;
+mod yaml_text;
 
 use std::collections::{BTreeMap, HashMap};
 
 use serde_json::Value;
+
+pub use yaml_text::{float, to_yaml};
 
 /// The shape of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

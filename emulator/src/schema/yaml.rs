@@ -210,7 +210,7 @@ fn scalar(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Result<Node, Yam
 
 /// Whether a text remains one when it is written without quotes.
 pub(crate) fn is_string(text: &str) -> bool {
-    text != "<<" && !is_time(text) && !is_sexagesimal(text) && matches!(resolve(text), Node::String(_))
+    !is_time(text) && !is_sexagesimal(text) && matches!(resolve(text), Node::String(_))
 }
 
 /// `2001-01-01` and the like, with or without a time of day.
@@ -243,7 +243,8 @@ fn is_sexagesimal(text: &str) -> bool {
 }
 
 /// What a plain scalar is (`resolve.go`).
-fn resolve(text: &str) -> Node {
+#[must_use]
+pub fn resolve(text: &str) -> Node {
     match text {
         "y" | "Y" | "yes" | "Yes" | "YES" | "true" | "True" | "TRUE" | "on" | "On" | "ON" => return Node::Bool(true),
         "n" | "N" | "no" | "No" | "NO" | "false" | "False" | "FALSE" | "off" | "Off" | "OFF" => return Node::Bool(false),
@@ -256,7 +257,8 @@ fn resolve(text: &str) -> Node {
     if !text.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '+' | '-' | '.')) {
         return Node::String(text.to_owned());
     }
-    let plain = text.replace('_', "");
+    // Behind a point, Go takes no underscores.
+    let plain = if text.starts_with('.') { text.to_owned() } else { text.replace('_', "") };
     if let Some(integer) = integer(&plain) {
         return Node::Number(integer.to_string());
     }

@@ -119,7 +119,7 @@ impl fmt::Display for Requirement {
 
 /// All requirements must hold, so that the default selects everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Selector {
+pub struct Selector {
     requirements: Vec<Requirement>,
     nothing: bool,
 }
@@ -144,8 +144,11 @@ impl Selector {
         self
     }
 
-    /// From a query parameter. The error is the message of the 400 that it is answered with.
-    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+    /// From a query parameter.
+    ///
+    /// # Errors
+    /// The message of the 400 that it is answered with.
+    pub fn parse(text: &str) -> Result<Self, String> {
         Parser::new(text).parse().map(Self::new)
     }
 
@@ -155,7 +158,8 @@ impl Selector {
     }
 
     /// Whether an object with these labels (`metadata.labels`, or null) is selected.
-    pub(crate) fn matches(&self, labels: &Value) -> bool {
+    #[must_use]
+    pub fn matches(&self, labels: &Value) -> bool {
         !self.nothing && self.requirements.iter().all(|one| one.matches(labels))
     }
 }

@@ -2,3 +2,5 @@
 
 pub(crate) mod fields;
 pub(crate) mod labels;
+
+pub use labels::Selector;
