@@ -41,6 +41,8 @@ pub(crate) use self::{docker::archives_in, emulator::end_all, lock::exclusive, r
 pub enum Capability {
     /// Commands can be run on the node itself ([`Cluster::node`]).
     NodeExec,
+    /// The node has a `kubectl` of its own, and with it the Kustomize that its users have.
+    NodeKubectl,
     /// Limits are enforced, and containers see them as the files of their cgroups.
     Cgroups,
 }

@@ -80,6 +80,13 @@ impl Source {
         self.shown.inner().bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1
     }
 
+    /// A place cut at the end of its first line.
+    pub(crate) fn first_line(&self, span: &Range<usize>) -> Range<usize> {
+        let text = self.shown.inner().get(span.clone()).unwrap_or_default();
+        let length = text.find('\n').unwrap_or(text.len());
+        span.start..span.start + text[..length].trim_end().len()
+    }
+
     /// `name:line`.
     pub(crate) fn place(&self, span: &Range<usize>) -> String {
         format!("{}:{}", self.name(), self.line_of(span.start))

@@ -3,6 +3,7 @@
 mod consistency;
 mod control_patch;
 mod input;
+mod kustomize;
 mod launch;
 mod overlay;
 mod secret;

@@ -70,7 +70,7 @@ impl Docker {
         Ok(ClusterRecord {
             version,
             standin_image: self.standin.reference().to_owned(),
-            capabilities: [Capability::NodeExec, Capability::Cgroups].into(),
+            capabilities: [Capability::NodeExec, Capability::NodeKubectl, Capability::Cgroups].into(),
             handle: id,
             commands: vec![
                 format!("kubectl --kubeconfig {} get pods -A", kubeconfig.display()),

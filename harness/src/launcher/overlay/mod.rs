@@ -22,6 +22,7 @@ pub use self::{
     stage::{Inputs, Staged},
 };
 use super::input::InputError;
+use crate::cluster::NodeError;
 
 /// Where, below what a user names, the overlay for K3s may be: a clone of azure_arc, its launcher folder, the overlay itself.
 const BELOW: [&str; 3] = ["", "overlays/k3s", "arc_data_services/test/launcher/overlays/k3s"];
@@ -126,7 +127,7 @@ pub enum OverlayError {
         #[help]
         remedy: String,
     },
-    /// What drives the launch is wrong.
+    /// What drives the launch is wrong, or a kustomization asks for what cannot be done.
     #[error(transparent)]
     #[diagnostic(transparent)]
     Input(#[from] InputError),
@@ -151,12 +152,12 @@ pub enum OverlayError {
         /// Why.
         source: io::Error,
     },
-    /// There is no Kustomize.
-    #[error("nothing here can render the launcher's tree: {tried}")]
-    #[diagnostic(code(k3s_arc::launcher::render), help("install kubectl, which has Kustomize built in, or kustomize"))]
+    /// The node cannot run its Kustomize.
+    #[error("the node cannot render the launcher's tree")]
+    #[diagnostic(code(k3s_arc::launcher::render), help("see that the node runs and has kubectl or k3s, which has it built in"))]
     NoRenderer {
-        /// What was tried, and how that went.
-        tried: String,
+        /// What became of it.
+        source: NodeError,
     },
     /// Kustomize refused the tree.
     #[error("`{command}` failed: {message}")]

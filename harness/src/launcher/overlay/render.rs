@@ -1,29 +1,27 @@
-//! Rendering a staged tree, by Kustomize itself.
+//! Rendering a staged tree: by the node's own Kustomize, or by this program's.
 
 use std::{
     fmt::{self, Debug},
     io,
     path::Path,
-    process::Stdio,
 };
 
 use kube::{ResourceExt, core::DynamicObject};
-use tokio::process::Command;
 
 use super::{OverlayError, Staged};
-use crate::cluster::{Capability, Cluster, NodeAccess, NodeError};
+use crate::{
+    cluster::{Capability, Cluster, NodeAccess, NodeError},
+    launcher::kustomize,
+};
 
 /// Who renders a tree.
 #[derive(Debug, Clone, Copy)]
 pub enum Renderer<'a> {
-    /// The node's `kubectl kustomize`, and the host's where the node has none: what its users' cluster would do.
+    /// The node's `kubectl kustomize`: what its users' cluster would do.
     Node(&'a dyn NodeAccess),
-    /// The host's `kubectl kustomize`, or its `kustomize build`.
-    Host,
+    /// This program, as `kubectl kustomize` would ([`kustomize`]).
+    BuiltIn,
 }
-
-/// The host's programs that are Kustomize.
-const HOST: [&[&str]; 2] = [&["kubectl", "kustomize"], &["kustomize", "build"]];
 
 /// What runs on the node: whatever comes of it, the tree with its secrets is gone afterwards.
 const ON_NODE: &str = "if command -v kubectl >/dev/null 2>&1; then kubectl kustomize \"$1/$2\"; \
@@ -36,35 +34,26 @@ pub struct Rendered {
 }
 
 impl<'a> Renderer<'a> {
-    /// The best there is for a cluster.
+    /// The node's where it has one, and this program's where it has none.
     pub fn of(cluster: &'a Cluster) -> Self {
-        if cluster.can(Capability::NodeExec) { Self::Node(cluster.node()) } else { Self::Host }
+        if cluster.can(Capability::NodeKubectl) { Self::Node(cluster.node()) } else { Self::BuiltIn }
     }
 
     /// Renders a tree.
     ///
     /// # Errors
-    /// [`OverlayError::NoRenderer`], [`OverlayError::Kustomize`] or [`OverlayError::Objects`].
+    /// [`OverlayError::NoRenderer`], [`OverlayError::Kustomize`], [`OverlayError::Input`] or [`OverlayError::Objects`].
     pub async fn render(self, staged: &Staged) -> Result<Rendered, OverlayError> {
-        let mut tried = Vec::new();
-        if let Self::Node(node) = self {
-            match on_node(node, staged).await {
-                Ok(yaml) => return Rendered::parse(&yaml),
-                // Kustomize has spoken; another would say the same.
-                Err(NodeError::Exit { stderr, .. }) if !stderr.contains("no kubectl and no k3s on the node") => {
-                    return Err(refused("kubectl kustomize", staged, &stderr));
+        let yaml = match self {
+            Self::Node(node) => on_node(node, staged).await.map_err(|error| match error {
+                NodeError::Exit { stderr, .. } if !stderr.contains("no kubectl and no k3s on the node") => {
+                    refused("kubectl kustomize", staged, &stderr)
                 }
-                Err(error) => tried.push(crate::chain(&error)),
-            }
-        }
-        for program in HOST {
-            match on_host(program, staged.overlay()).await {
-                Ok(Ok(yaml)) => return Rendered::parse(&yaml),
-                Ok(Err(message)) => return Err(refused(&program.join(" "), staged, &message)),
-                Err(error) => tried.push(format!("`{}` on this host: {error}", program.join(" "))),
-            }
-        }
-        Err(OverlayError::NoRenderer { tried: tried.join("; ") })
+                source => OverlayError::NoRenderer { source },
+            })?,
+            Self::BuiltIn => kustomize::build(staged.overlay(), &|path| staged.shown(path))?,
+        };
+        Rendered::parse(&yaml)
     }
 }
 
@@ -121,14 +110,6 @@ fn archive(folder: &Path) -> io::Result<Vec<u8>> {
         }
     }
     archive.into_inner()
-}
-
-/// Renders on the host: an error of its own where the program cannot be run, and what it says where it refuses.
-async fn on_host(program: &[&str], overlay: &Path) -> io::Result<Result<String, String>> {
-    let [command, arguments @ ..] = program else { return Err(io::ErrorKind::NotFound.into()) };
-    let output = Command::new(command).args(arguments).arg(overlay).stdin(Stdio::null()).kill_on_drop(true).output().await?;
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
-    Ok(if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) })
 }
 
 fn refused(command: &str, staged: &Staged, message: &str) -> OverlayError {

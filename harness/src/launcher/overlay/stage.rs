@@ -41,6 +41,8 @@ pub struct Staged {
     overlay: PathBuf,
     /// The overlay's folder as the user knows it.
     origin: String,
+    /// The folder of the copy as the user knows it.
+    shown: PathBuf,
     test_env: TestEnv,
     control_patch: ControlPatch,
     warnings: Vec<Problem>,
@@ -97,7 +99,7 @@ impl Staged {
         let mut warnings = [test_env.warnings(), control_patch.warnings()].concat();
         warnings.extend(consistency::check(&test_env, &control_patch, tree.launcher_tag().as_ref()));
         let origin = tree.shown(&tree.overlay).display().to_string();
-        Ok(Self { overlay: tree.staged(&tree.overlay), folder, origin, test_env, control_patch, warnings })
+        Ok(Self { overlay: tree.staged(&tree.overlay), shown: tree.shown, folder, origin, test_env, control_patch, warnings })
     }
 
     /// The folder of the copy.
@@ -113,6 +115,13 @@ impl Staged {
     /// The overlay's folder as the user knows it.
     pub fn origin(&self) -> &str {
         &self.origin
+    }
+
+    /// A file of the copy as the user knows it.
+    pub(super) fn shown(&self, path: &Path) -> PathBuf {
+        let folder = self.folder().canonicalize();
+        let below = folder.ok().and_then(|folder| path.strip_prefix(folder).ok().map(Path::to_owned));
+        below.map_or_else(|| path.to_owned(), |below| self.shown.join(below))
     }
 
     /// What drives the launcher.

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::{
     cluster::{NodeAccess, NodeError, NodeOutput},
-    launcher::{Stage, input::rendered},
+    launcher::{Stage, input::rendered, kustomize},
 };
 
 /// The built-in tree, staged for the stand-in, as kubectl 1.32 (Kustomize 5.5) renders it.
@@ -169,6 +169,23 @@ fn a_rendering_is_read_in_its_order() {
     insta::assert_snapshot!(format!("{rendered:#?}"));
 }
 
+#[test]
+fn the_built_in_tree_renders_here_as_it_was_recorded() {
+    let staged = Overlay::locate(None).unwrap().stage(&fill_in()).unwrap();
+    assert_eq!(kustomize::build(staged.overlay(), &|path| staged.shown(path)).unwrap(), RECORDED);
+}
+
+#[tokio::test]
+async fn what_cannot_be_rendered_here_is_told_where_it_stands_in_the_users_own_tree() {
+    let folder = clone_of_upstream();
+    let overlay = folder.path().join("arc_data_services/test/launcher/overlays/k3s/kustomization.yaml");
+    fs::write(&overlay, fs::read_to_string(&overlay).unwrap() + "helmCharts:\n- name: x\n").unwrap();
+    let staged = stage(folder.path(), &fill_in()).unwrap();
+    let error = Renderer::BuiltIn.render(&staged).await.unwrap_err();
+    let root = folder.path().canonicalize().unwrap();
+    insta::assert_snapshot!(rendered(&error).replace(&root.display().to_string(), "{root}"));
+}
+
 /// The recording must be renewed when the tree changes: `kubectl kustomize` of a staged copy.
 #[test]
 fn the_recorded_rendering_is_of_the_built_in_tree() {
@@ -254,8 +271,8 @@ async fn the_node_renders_and_keeps_nothing() {
 async fn a_node_that_fails_midway_is_cleaned() {
     let node = FakeNode { broken_unpack: true, ..FakeNode::default() };
     let staged = Overlay::locate(None).unwrap().stage(&fill_in()).unwrap();
-    // The host may or may not have Kustomize: what matters is what is left on the node.
-    let _ = Renderer::Node(&node).render(&staged).await;
+    let error = Renderer::Node(&node).render(&staged).await.unwrap_err();
+    assert!(matches!(error, OverlayError::NoRenderer { .. }), "{error:?}");
     let seen = node.seen.lock().unwrap();
     assert!(seen.last().unwrap().starts_with("rm -rf /tmp/k3s-arc-overlay-"), "{seen:?}");
 }
