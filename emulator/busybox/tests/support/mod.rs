@@ -165,8 +165,7 @@ impl Made {
     pub async fn run(&self, args: &[&str], stdin: &str) -> Ran {
         let input = Input::new(std::io::Cursor::new(stdin.as_bytes().to_vec()));
         let running = self.start(args, input);
-        // What does not end has no exit code.
-        let code = tokio::time::timeout(PATIENCE, running.task).await.map_or(-1, |ended| ended.must("no panic"));
+        let code = tokio::time::timeout(PATIENCE, running.task).await.must("no end").must("no panic");
         Ran { stdout: text(&running.stdout), stderr: text(&running.stderr), code }
     }
 
