@@ -8,9 +8,11 @@ use std::task::{Context, Poll, ready};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use k3s_arc_container::{Input, Output, poll_breath};
+use k3s_arc_container::{Input, Output, breathe, poll_breath};
 use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 use tokio::sync::{Mutex, OwnedMutexGuard};
+
+use crate::held::Held;
 
 /// What is read at a time.
 pub(crate) const CHUNK: usize = 16 * 1024;
@@ -60,41 +62,46 @@ impl Source {
         Ok(buffer)
     }
 
-    /// Up to and with the next `end`; less at the end of it all.
-    pub(crate) async fn read_until(&self, end: u8) -> io::Result<Vec<u8>> {
+    /// Up to and with the next `end`, without NULs otherwise; less at the end of it all. What is held is accounted for.
+    pub(crate) async fn read_until(&self, end: u8, held: &mut Held) -> io::Result<Vec<u8>> {
         let mut line = Vec::new();
-        match &mut *self.reader.lock().await {
-            Reader::Stream(input, ahead) => loop {
-                if let Some(at) = ahead.iter().position(|byte| *byte == end) {
-                    line.extend(ahead.drain(..=at));
-                    return Ok(line);
-                }
-                line.append(ahead);
-                let mut buffer = [0; 1024];
-                let read = input.read(&mut buffer).await?;
-                if read == 0 {
-                    return Ok(line);
-                }
-                ahead.extend_from_slice(&buffer[..read]);
-            },
-            Reader::File(file) => {
-                let mut file = &**file;
-                let mut buffer = [0; 1024];
-                loop {
-                    let read = file.read(&mut buffer)?;
-                    let Some(at) = buffer[..read].iter().position(|byte| *byte == end) else {
-                        line.extend_from_slice(&buffer[..read]);
-                        if read == 0 {
-                            return Ok(line);
-                        }
-                        continue;
+        let mut reader = self.reader.lock().await;
+        loop {
+            breathe().await;
+            let mut buffer = [0; 1024];
+            let (read, found) = match &mut *reader {
+                Reader::Stream(input, ahead) => {
+                    let read = if ahead.is_empty() {
+                        input.read(&mut buffer).await?
+                    } else {
+                        let some = ahead.len().min(buffer.len());
+                        buffer[..some].copy_from_slice(&ahead[..some]);
+                        ahead.drain(..some);
+                        some
                     };
-                    line.extend_from_slice(&buffer[..=at]);
-                    // Others who have the file open read on after this line.
-                    let beyond = i64::try_from(read - at - 1).unwrap_or(0);
-                    file.seek(SeekFrom::Current(-beyond))?;
-                    return Ok(line);
+                    let found = buffer[..read].iter().position(|byte| *byte == end);
+                    if let Some(at) = found {
+                        ahead.splice(..0, buffer[at + 1..read].iter().copied());
+                    }
+                    (read, found)
                 }
+                Reader::File(file) => {
+                    let mut file = &**file;
+                    let read = file.read(&mut buffer)?;
+                    let found = buffer[..read].iter().position(|byte| *byte == end);
+                    if let Some(at) = found {
+                        // Others who have the file open read on after this line.
+                        let beyond = i64::try_from(read - at - 1).unwrap_or(0);
+                        file.seek(SeekFrom::Current(-beyond))?;
+                    }
+                    (read, found)
+                }
+            };
+            let length = found.map_or(read, |at| at + 1);
+            line.extend(buffer[..length].iter().filter(|byte| **byte != 0 || end == 0));
+            held.cover(line.len()).await.map_err(|_| io::ErrorKind::OutOfMemory)?;
+            if read == 0 || found.is_some() {
+                return Ok(line);
             }
         }
     }
@@ -155,6 +162,8 @@ pub(crate) fn file_output(file: Arc<File>) -> Output {
 
 #[cfg(test)]
 mod tests {
+    use k3s_arc_container::Memory;
+
     use super::*;
 
     #[tokio::test]
@@ -162,13 +171,14 @@ mod tests {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(b"one\ntwo\nthree\n").unwrap();
         file.rewind().unwrap();
+        let mut held = Held::new(&Arc::new(Memory::unlimited()));
         for source in [Source::text("one\ntwo\nthree\n"), Source::file(Arc::new(file))] {
-            assert_eq!(source.read_until(b'\n').await.unwrap(), b"one\n");
+            assert_eq!(source.read_until(b'\n', &mut held).await.unwrap(), b"one\n");
             let mut next = [0; 4];
             source.input().read_exact(&mut next).await.unwrap();
             assert_eq!(&next, b"two\n");
-            assert_eq!(source.clone().read_until(b'\0').await.unwrap(), b"three\n");
-            assert_eq!(source.read_until(b'\n').await.unwrap(), b"");
+            assert_eq!(source.clone().read_until(b'\0', &mut held).await.unwrap(), b"three\n");
+            assert_eq!(source.read_until(b'\n', &mut held).await.unwrap(), b"");
         }
     }
 }

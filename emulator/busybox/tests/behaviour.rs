@@ -122,6 +122,7 @@ async fn a_loop_lets_others_run_and_can_be_killed(#[case] script: &str) {
 #[case("head -c 20m /dev/zero | tail")]
 #[case("yes | tr -d '\\n' | tail -n 1")]
 #[case("sort /dev/zero")]
+#[case("yes | tr -d '\\n' | read x")]
 #[case("x=$(cat /dev/zero)")]
 #[case("x=a; while :; do x=$x$x; done")]
 #[case("dd if=/dev/zero of=/dev/null bs=100M count=1")]

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::super::{Outcome, Shell};
 use crate::condition::{Asked, holds};
+use crate::held::Held;
 
 pub(super) async fn printf(shell: &mut Shell, args: &[String]) -> Outcome {
     let args = if args.first().is_some_and(|arg| arg == "--") { &args[1..] } else { args };
@@ -65,10 +66,11 @@ pub(super) async fn read(shell: &mut Shell, args: &[String]) -> Outcome {
         shell.print_error(prompt).await;
     }
     let Some(source) = shell.fds.get(&fd).and_then(|fd| fd.source.clone()) else { return Ok(1) };
+    let mut held = Held::new(&shell.container.memory);
     let reading = async {
         let mut text = Vec::new();
         loop {
-            let line = source.read_until(end).await.unwrap_or_default();
+            let line = source.read_until(end, &mut held).await.unwrap_or_default();
             let ended = line.last() == Some(&end);
             text.extend_from_slice(&line);
             let continued = !raw && ended && text.iter().rev().skip(1).take_while(|byte| **byte == b'\\').count() % 2 == 1;
