@@ -18,6 +18,7 @@ use crate::api::server;
 use crate::clock::Clock;
 use crate::cluster::Cluster;
 use crate::faults::ServerControl;
+use crate::kinds::names;
 use crate::net::Network;
 use crate::node::command::NodeOutput;
 use crate::node::control::NodeControl;
@@ -28,6 +29,9 @@ use crate::{boot, controllers, packaged};
 
 /// The node that there is when nobody asks for others.
 const DEFAULT_NODE: &str = "k3s";
+
+/// As many have an address of their own.
+const MOST_NODES: usize = 254;
 
 /// Why an emulator did not start.
 #[derive(Debug, thiserror::Error)]
@@ -47,9 +51,12 @@ pub enum StartError {
     /// The folder of a node's files cannot be made.
     #[error("the files of a node in {0}: {1}")]
     Root(PathBuf, #[source] io::Error),
-    /// Nodes are numbered by a byte of their pods' addresses.
-    #[error("more nodes than 256")]
+    /// Nodes are numbered by a byte of their addresses.
+    #[error("more nodes than {MOST_NODES}")]
     TooManyNodes,
+    /// Two nodes of one name, or a name that no node can have.
+    #[error("a node {0:?}: {1}")]
+    Node(String, String),
     /// The objects of a new cluster could not be made.
     #[error("the objects of a new cluster: {0}")]
     Boot(String),
@@ -154,6 +161,7 @@ impl Builder {
         let cluster = Arc::new(Cluster::new(store, authority, Arc::new(Network::new(address)), Clock::new(self.speed)));
         cluster.network.serve(&cluster);
         let nodes = self.nodes.clone().unwrap_or_else(|| vec![NodeSpec::new(DEFAULT_NODE)]);
+        check(&nodes)?;
         let server = nodes.first().map_or(DEFAULT_NODE, |node| node.name.as_str());
         boot::boot(&cluster, server).map_err(|refusal| StartError::Boot(refusal.message))?;
         let (stop, stopped) = watch::channel(false);
@@ -170,13 +178,13 @@ impl Builder {
             Some(root) => Folder::Kept(root),
             None => Folder::passing()?,
         };
-        for (number, spec) in nodes.into_iter().enumerate() {
+        for (number, spec) in (0..).zip(nodes) {
             let root = folder.path().join(&spec.name);
             private_directory(&root).map_err(|error| StartError::Root(root.clone(), error))?;
             let node = Node {
                 root,
                 spec,
-                number: u8::try_from(number).map_err(|_| StartError::TooManyNodes)?,
+                number,
                 disk: Arc::default(),
                 images: images.clone(),
                 network: cluster.network.clone(),
@@ -187,6 +195,22 @@ impl Builder {
         tasks.spawn(server::serve(listener, tls, cluster.clone(), stopped));
         Ok(Emulator { address, kubeconfig, cluster, stop, tasks, images, _folder: folder })
     }
+}
+
+/// Whether there can be such nodes.
+fn check(nodes: &[NodeSpec]) -> Result<(), StartError> {
+    if nodes.len() > MOST_NODES {
+        return Err(StartError::TooManyNodes);
+    }
+    for (at, NodeSpec { name, .. }) in nodes.iter().enumerate() {
+        if let Some(wrong) = names::subdomain(name).first() {
+            return Err(StartError::Node(name.clone(), wrong.to_string()));
+        }
+        if nodes[..at].iter().any(|other| other.name == *name) {
+            return Err(StartError::Node(name.clone(), "there is another one of that name".into()));
+        }
+    }
+    Ok(())
 }
 
 /// Where the nodes have their files.
@@ -246,6 +270,13 @@ pub struct Emulator {
     tasks: JoinSet<()>,
     /// Removed when all of the above is gone.
     _folder: Folder,
+}
+
+impl Drop for Emulator {
+    fn drop(&mut self) {
+        // Connections that became WebSockets are nobody's tasks.
+        self.server().down();
+    }
 }
 
 impl Emulator {

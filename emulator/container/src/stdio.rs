@@ -10,10 +10,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 
 use crate::{breathe, pipe};
 
-/// Takes what is written.
-type Take = dyn Fn(&[u8]) -> io::Result<()> + Send + Sync;
-
-/// Takes what is written.
+/// Takes what is written, at once.
 type Take = dyn Fn(&[u8]) -> io::Result<()> + Send + Sync;
 
 enum Sink {

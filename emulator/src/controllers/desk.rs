@@ -78,6 +78,8 @@ pub(crate) struct Desk {
     pub(crate) scheduler: RefCell<scheduler::Memory>,
     /// The nodes that pods are bound to and that are not there, and since when that is known.
     pub(super) missing_nodes: RefCell<HashMap<String, Timestamp>>,
+    /// By uid: the pods that a taint drives away some day, and since when it is known.
+    pub(super) leaving: RefCell<HashMap<String, Timestamp>>,
     /// By uid: how often in a row something went wrong, and when it may be tried again.
     failures: RefCell<HashMap<String, (u32, Timestamp)>>,
 }
@@ -139,6 +141,7 @@ impl Desk {
             series: RefCell::default(),
             scheduler: RefCell::default(),
             missing_nodes: RefCell::default(),
+            leaving: RefCell::default(),
             failures: RefCell::default(),
         }
     }

@@ -30,9 +30,15 @@ const TOLD: [&str; 4] = ["Ready", "MemoryPressure", "DiskPressure", "PIDPressure
 
 fn settle(desk: &Desk) {
     let (nodes, pods) = (desk.all(NODES), desk.all(PODS));
+    let nodes: Vec<_> = nodes.iter().map(|node| watch(desk, node, &pods)).collect();
+    // When no node at all is well, it is rather the server that does not hear of them, and nobody is driven away (`handleDisruption`).
+    let is_disrupted =
+        !nodes.iter().any(|node| conditions::find(&node["status"], "Ready").is_none_or(|ready| ready["status"] == "True"));
     for node in &nodes {
-        let node = watch(desk, node, &pods);
-        let tainted = taints::settle(desk, &node);
+        let name = text(&node["metadata"]["name"]);
+        let message = format!("Node {name} event: Registered Node {name} in Controller");
+        desk.tell_once(node, COMPONENT, false, "RegisteredNode", &message);
+        let tainted = taints::settle(desk, node, is_disrupted);
         eviction::settle(desk, &tainted, &pods);
     }
     eviction::of_lost_nodes(desk, &nodes, &pods);

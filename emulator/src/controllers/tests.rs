@@ -424,6 +424,8 @@ fn a_daemon_set_is_rolled_out_node_by_node() {
 fn a_silent_node_is_tainted_and_emptied() {
     let world = World::new();
     node(&world, "a", json!([]));
+    // As long as another one is well.
+    node(&world, "b", json!([]));
     let ready = |at: &str| json!({"type": "Ready", "status": "True", "reason": "KubeletReady", "lastHeartbeatTime": at, "lastTransitionTime": at});
     let present = world.0.cluster.object("", "nodes", "", "a").unwrap();
     let now = world.0.cluster.now();

@@ -9,9 +9,8 @@ mod helper;
 use std::collections::{HashMap, HashSet};
 use std::io::Write as _;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k3s_arc_container::{Files, Image, Output, Process};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -32,8 +31,8 @@ const PROVISIONER: [&str; 2] = ["volume.kubernetes.io/storage-provisioner", "vol
 const PROVISIONED_BY: &str = "pv.kubernetes.io/provisioned-by";
 const SELECTED_NODE: &str = "volume.kubernetes.io/selected-node";
 /// The wait after a failure; it doubles with each further one (`controller.DefaultExponentialBackOff…`).
-const FIRST_RETRY: Duration = Duration::from_secs(15);
-const LAST_RETRY: Duration = Duration::from_secs(1000);
+const FIRST_RETRY: SignedDuration = SignedDuration::from_secs(15);
+const LAST_RETRY: SignedDuration = SignedDuration::from_secs(1000);
 
 pub(super) fn image(cluster: Weak<Cluster>) -> Image {
     let run = move |process: Process| run(cluster.clone(), process);
@@ -91,15 +90,16 @@ async fn work(provisioner: &Arc<Provisioner>, config: &str) {
     let mut follow = cluster.store.follow();
     let mut under_way: HashSet<String> = HashSet::new();
     // By uid: how often in a row it failed, and when it may be tried again.
-    let mut failures: HashMap<String, (u32, tokio::time::Instant)> = HashMap::new();
+    let mut failures: HashMap<String, (u32, Timestamp)> = HashMap::new();
     let mut tasks: JoinSet<Done> = JoinSet::new();
     let mut seen = None;
     loop {
         follow.mark_unchanged();
         let changed = ["persistentvolumeclaims", "persistentvolumes", "storageclasses.storage.k8s.io"];
         let changed = changed.map(|table| cluster.store.changed_at(table));
-        let now = tokio::time::Instant::now();
-        if seen != Some(changed) || failures.values().any(|(_, next)| *next <= now) {
+        let now = cluster.clock();
+        let is_due = |uid: &String, next: Timestamp| next <= now && !under_way.contains(uid);
+        if seen != Some(changed) || failures.iter().any(|(uid, (_, next))| is_due(uid, *next)) {
             seen = Some(changed);
             for task in provisioner.wanted() {
                 let uid = task.uid().to_owned();
@@ -111,7 +111,7 @@ async fn work(provisioner: &Arc<Provisioner>, config: &str) {
             }
             failures.retain(|uid, (_, next)| under_way.contains(uid) || *next > now);
         }
-        let next = failures.values().map(|(_, next)| *next).min();
+        let next = failures.iter().filter(|(uid, _)| !under_way.contains(*uid)).map(|(_, (_, next))| *next).min();
         tokio::select! {
             Some(done) = tasks.join_next() => {
                 let Ok(Done { uid, failed }) = done else { continue };
@@ -119,21 +119,21 @@ async fn work(provisioner: &Arc<Provisioner>, config: &str) {
                 seen = None;
                 if failed {
                     let (times, at) = failures.entry(uid).or_insert((0, now));
-                    let wait = FIRST_RETRY.saturating_mul(1 << (*times).min(10)).min(LAST_RETRY);
-                    (*times, *at) = (*times + 1, tokio::time::Instant::now() + wait);
+                    let wait = FIRST_RETRY.checked_mul(1 << (*times).min(10)).unwrap_or(LAST_RETRY).min(LAST_RETRY);
+                    (*times, *at) = (*times + 1, cluster.clock().checked_add(wait).unwrap_or(Timestamp::MAX));
                 } else {
                     failures.remove(&uid);
                 }
             }
             gone = follow.changed() => if gone.is_err() { return },
-            () = sleep_until(next) => {}
+            () = sleep_until(cluster, next) => {}
         }
     }
 }
 
-async fn sleep_until(at: Option<tokio::time::Instant>) {
+async fn sleep_until(cluster: &Cluster, at: Option<Timestamp>) {
     match at {
-        Some(at) => tokio::time::sleep_until(at).await,
+        Some(at) => cluster.time.sleep_until(at).await,
         None => std::future::pending().await,
     }
 }

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 use k3s_arc_container::{Input, Output};
 use serde_json::{Value, json};
 use tokio::io::{AsyncWriteExt, DuplexStream};
@@ -109,41 +109,71 @@ async fn serve(
     if !sender.send(first, b"").await {
         return;
     }
-    let mut input = Some(input);
+    let mut stdin = Stdin { to: Some(input), pending: Bytes::new(), is_last: false };
     tokio::pin!(running);
-    let mut ended = None;
-    loop {
+    let (mut ended, mut is_open) = (None, true);
+    let status = loop {
         tokio::select! {
             biased;
-            piece = written.recv() => match piece {
+            piece = written.recv(), if is_open => match piece {
                 Some((channel, bytes)) => if !sender.send(channel, &bytes).await { return },
-                // Every stream of the command is closed, and it has ended or will.
-                None => break,
+                // Every output of the command is closed; it may go on without.
+                None => is_open = false,
             },
             status = &mut running, if ended.is_none() => ended = Some(status),
-            message = receiver.next() => match message {
-                Some((STDIN, bytes)) => if let Some(open) = &mut input && open.write_all(&bytes).await.is_err() {
-                    input = None;
-                },
-                Some((CLOSE, channel)) if channel.first() == Some(&STDIN) => input = None,
+            () = stdin.feed() => {}
+            // A command that does not read keeps its client from sending.
+            message = receiver.next(), if stdin.pending.is_empty() => match message {
+                Some((STDIN, bytes)) => stdin.pending = bytes,
+                Some((CLOSE, channel)) if channel.first() == Some(&STDIN) => stdin.close(),
                 // The size of a terminal, most likely.
                 Some(_) => {}
                 None => return,
             },
         }
-        if ended.is_some() && written.is_empty() {
-            break;
+        if written.is_empty()
+            && let Some(status) = ended.take()
+        {
+            break status;
         }
-    }
-    let status = match ended {
-        Some(status) => status,
-        None => running.await,
     };
     let text = if plain { status["message"].as_str().unwrap_or_default().to_owned() } else { status.to_string() };
     if !(plain && status["status"] == "Success") {
         sender.send(ERROR, text.as_bytes()).await;
     }
     sender.close().await;
+}
+
+/// What a client sends for the command to read.
+struct Stdin {
+    /// None: the command reads no more, or the client sends no more.
+    to: Option<DuplexStream>,
+    pending: Bytes,
+    is_last: bool,
+}
+
+impl Stdin {
+    /// Hands over some of what is pending; for ever, when nothing is. What is not handed over when this is dropped stays pending.
+    async fn feed(&mut self) {
+        let Some(to) = self.to.as_mut().filter(|_| !self.pending.is_empty()) else { return std::future::pending().await };
+        match to.write(&self.pending).await {
+            Ok(count @ 1..) => self.pending.advance(count),
+            _ => {
+                self.to = None;
+                self.pending.clear();
+            }
+        }
+        if self.is_last && self.pending.is_empty() {
+            self.to = None;
+        }
+    }
+
+    fn close(&mut self) {
+        self.is_last = true;
+        if self.pending.is_empty() {
+            self.to = None;
+        }
+    }
 }
 
 fn success() -> Value {

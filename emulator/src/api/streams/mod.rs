@@ -19,7 +19,7 @@ pub(super) fn answer(request: &Request<'_>) -> Result<Answer, Refusal> {
     let container = if subresource == "portforward" { String::new() } else { pods::container(request, &pod)? };
     let kubelet = pods::kubelet(request, &pod)?;
     let protocols = if subresource == "portforward" { &forward::PROTOCOLS[..] } else { &exec::PROTOCOLS[..] };
-    let handshake = Handshake::of(&request.asked.parts, protocols)?;
+    let handshake = Handshake::of(request.cluster, &request.asked.parts, protocols)?;
     let (namespace, pod) = (request.target.namespace.clone(), request.target.name.clone());
     match subresource {
         "portforward" => forward::answer(request.query(), kubelet, namespace, pod, handshake),

@@ -1,6 +1,8 @@
 //! WebSockets with channels: the first byte of a message says which of a connection's streams it belongs to
 //! (`apimachinery/pkg/util/httpstream/wsstream`).
 
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -18,6 +20,7 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
 use crate::api::answer::{self, Answer};
+use crate::cluster::Cluster;
 use crate::status::Refusal;
 
 /// The most that one message may have: clients send their input in pieces of 32 KiB.
@@ -27,13 +30,14 @@ const MOST: usize = 1 << 20;
 pub(super) struct Handshake {
     key: HeaderValue,
     upgrade: OnUpgrade,
+    cluster: Arc<Cluster>,
     /// What was agreed on, if anything was offered.
     pub(super) protocol: Option<&'static str>,
 }
 
 impl Handshake {
     /// What a request wishes for; `protocols` are the server's, the best first.
-    pub(super) fn of(parts: &Parts, protocols: &[&'static str]) -> Result<Self, Refusal> {
+    pub(super) fn of(cluster: &Arc<Cluster>, parts: &Parts, protocols: &[&'static str]) -> Result<Self, Refusal> {
         let has = |name, word: &str| words(&parts.headers, name).any(|found| found.eq_ignore_ascii_case(word));
         let required = || Refusal::bad_request("Upgrade request required");
         if !has(CONNECTION.as_str(), "upgrade") {
@@ -51,7 +55,7 @@ impl Handshake {
             let why = format!("unable to negotiate protocol: client supports {offered:?}, server accepts {protocols:?}");
             return Err(Refusal::bad_request(why));
         }
-        Ok(Self { key: key.clone(), upgrade: upgrade.clone(), protocol })
+        Ok(Self { key: key.clone(), upgrade: upgrade.clone(), cluster: cluster.clone(), protocol })
     }
 
     /// Agrees, and gives the connection to `serve` once the answer is out.
@@ -78,7 +82,11 @@ impl Handshake {
             };
             let config = WebSocketConfig::default().max_message_size(Some(MOST)).max_frame_size(Some(MOST));
             let (sink, stream) = WebSocketStream::from_raw_socket(upgraded, Role::Server, Some(config)).await.split();
-            serve(Sender { sink, base64 }, Receiver { stream, base64 }).await;
+            tokio::select! {
+                () = serve(Sender { sink, base64 }, Receiver { stream, base64 }) => {}
+                // It is a connection of the server's like any other.
+                () = self.cluster.faults.down() => {}
+            }
         });
         answer
     }

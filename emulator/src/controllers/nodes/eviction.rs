@@ -15,16 +15,15 @@ use crate::scheduler::tolerates;
 
 const COMPONENT: &str = "taint-eviction-controller";
 
-/// When a pod has to leave a node of these taints; none: it may stay.
-fn leaves_at(pod: &Value, taints: &[&Value], now: Timestamp) -> Option<Timestamp> {
+/// When a pod has to leave a node whose taints it has tolerated since then; none: it may stay.
+fn leaves_at(pod: &Value, taints: &[&Value], since: Timestamp) -> Option<Timestamp> {
     let mut end: Option<Timestamp> = None;
     for taint in taints {
         let tolerations = list(&pod["spec"]["tolerations"]).iter().filter(|toleration| tolerates(toleration, taint));
         let mut tolerated = tolerations.peekable();
         if tolerated.peek().is_none() {
-            return Some(now);
+            return Some(since);
         }
-        let since = pods::time(&taint["timeAdded"]).unwrap_or(now);
         let patience = tolerated.filter_map(|toleration| toleration["tolerationSeconds"].as_i64()).min();
         if let Some(seconds) = patience {
             let at = since.checked_add(SignedDuration::from_secs(seconds.max(0))).unwrap_or(Timestamp::MAX);
@@ -37,14 +36,24 @@ fn leaves_at(pod: &Value, taints: &[&Value], now: Timestamp) -> Option<Timestamp
 /// Deletes the pods that a node's taints drive away.
 pub(super) fn settle(desk: &Desk, node: &Value, pods: &[Arc<Value>]) {
     let taints: Vec<&Value> = taints(node).iter().filter(|taint| taint["effect"] == "NoExecute").collect();
-    if taints.is_empty() {
-        return;
-    }
     let name = &node["metadata"]["name"];
     for pod in pods.iter().filter(|pod| pod["spec"]["nodeName"] == *name && !pods::is_going(pod)) {
-        match leaves_at(pod, &taints, desk.clock()) {
-            Some(at) if at <= desk.clock() => evict(desk, pod),
-            Some(at) => desk.wake_at(at),
+        let uid = text(&pod["metadata"]["uid"]);
+        let since = desk.leaving.borrow().get(uid).copied();
+        match leaves_at(pod, &taints, since.unwrap_or_else(|| desk.clock())) {
+            Some(at) if at <= desk.clock() => {
+                desk.leaving.borrow_mut().remove(uid);
+                evict(desk, pod);
+            }
+            Some(at) => {
+                desk.leaving.borrow_mut().entry(uid.to_owned()).or_insert_with(|| desk.clock());
+                desk.wake_at(at);
+            }
+            None if since.is_some() => {
+                desk.leaving.borrow_mut().remove(uid);
+                let of = format!("{}/{}", text(&pod["metadata"]["namespace"]), text(&pod["metadata"]["name"]));
+                desk.tell(pod, COMPONENT, false, "TaintManagerEviction", &format!("Cancelling deletion of Pod {of}"));
+            }
             None => {}
         }
     }
@@ -90,6 +99,7 @@ pub(super) fn of_lost_nodes(desk: &Desk, nodes: &[Arc<Value>], pods: &[Arc<Value
     let is_there = |node: &str| nodes.iter().any(|found| found["metadata"]["name"] == node);
     let mut missing = desk.missing_nodes.borrow_mut();
     missing.retain(|node, _| !is_there(node));
+    desk.leaving.borrow_mut().retain(|uid, _| pods.iter().any(|pod| pod["metadata"]["uid"] == uid.as_str()));
     for pod in pods {
         let node = text(&pod["spec"]["nodeName"]);
         if node.is_empty() || is_there(node) {
@@ -113,10 +123,10 @@ mod tests {
 
     #[test]
     fn a_pod_leaves_when_its_shortest_patience_ends() {
-        let now: Timestamp = "2026-01-01T00:10:00Z".parse().unwrap();
-        let taint = json!({"key": "k", "effect": "NoExecute", "timeAdded": "2026-01-01T00:00:00Z"});
-        let at = |tolerations: Value| leaves_at(&json!({"spec": {"tolerations": tolerations}}), &[&taint], now);
-        assert_eq!(at(json!([])), Some(now));
+        let since: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+        let taint = json!({"key": "k", "effect": "NoExecute"});
+        let at = |tolerations: Value| leaves_at(&json!({"spec": {"tolerations": tolerations}}), &[&taint], since);
+        assert_eq!(at(json!([])), Some(since));
         assert_eq!(at(json!([{"key": "k", "operator": "Exists"}])), None);
         let both = json!([
             {"key": "k", "operator": "Exists", "tolerationSeconds": 900},

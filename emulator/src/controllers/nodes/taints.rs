@@ -23,8 +23,9 @@ const OWN: [&str; 6] = [
 ];
 
 /// Gives a node the taints that it should have. Returns it as it is then.
-pub(super) fn settle(desk: &Desk, node: &Arc<Value>) -> Arc<Value> {
-    let wanted = wanted(node);
+pub(super) fn settle(desk: &Desk, node: &Arc<Value>, is_disrupted: bool) -> Arc<Value> {
+    let mut wanted = wanted(node);
+    wanted.retain(|(_, effect)| !is_disrupted || *effect != "NoExecute");
     let is_wanted = |taint: &Value| wanted.contains(&(text(&taint["key"]), text(&taint["effect"])));
     let has = |key: &str, effect: &str| taints(node).iter().any(|taint| taint["key"] == key && taint["effect"] == effect);
     let stays = |taint: &Value| !OWN.contains(&text(&taint["key"])) || is_wanted(taint);

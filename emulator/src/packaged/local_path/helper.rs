@@ -70,6 +70,9 @@ impl Provisioner {
         let manifest = scripts.as_ref().and_then(|map| map["data"]["helperPod.yaml"].as_str());
         let manifest = manifest.ok_or("invalid empty flag helper-pod-file and it also does not exist at ConfigMap")?;
         let mut pod: Value = serde_saphyr::from_str(manifest).map_err(|error| format!("invalid helper pod: {error}"))?;
+        if ![&pod, &pod["metadata"], &pod["spec"]].iter().all(|part| part.is_object()) {
+            return Err("invalid helper pod: it has no metadata or no spec".into());
+        }
         let (parent, folder) = volume.path.rsplit_once('/').unwrap_or_default();
         if parent.is_empty() || folder.is_empty() {
             return Err(format!(
@@ -137,7 +140,7 @@ impl Provisioner {
             };
             tokio::select! {
                 gone = follow.changed() => if gone.is_err() { return Err("the cluster has ended".into()) },
-                () = tokio::time::sleep(left) => {}
+                () = cluster.time.sleep(left) => {}
             }
         }
     }
