@@ -9,6 +9,7 @@ pub(crate) mod openapi;
 pub(crate) mod options;
 mod paths;
 mod pods;
+mod proxy;
 pub(crate) mod request;
 mod resources;
 mod respond;

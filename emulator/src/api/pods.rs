@@ -1,6 +1,8 @@
 //! What the API server asks a pod's node for: its logs, commands in its containers, its ports.
 
+use bytes::Bytes;
 use serde_json::Value;
+use tokio::sync::mpsc;
 
 use super::answer::{self, Answer};
 use super::resources::Request;
@@ -41,7 +43,11 @@ fn log(request: &Request<'_>) -> Result<Answer, Refusal> {
         return Ok(answer::whole(204, "", ""));
     }
     let kubelet = kubelet(request, &pod)?;
-    let mut pieces = kubelet.log(&request.target.namespace, &request.target.name, &container, &options)?;
+    Ok(stream(kubelet.log(&request.target.namespace, &request.target.name, &container, &options)?))
+}
+
+/// A log, piece by piece.
+pub(super) fn stream(mut pieces: mpsc::Receiver<Bytes>) -> Answer {
     let (answer, sender) = answer::stream("text/plain");
     tokio::spawn(async move {
         loop {
@@ -55,7 +61,7 @@ fn log(request: &Request<'_>) -> Result<Answer, Refusal> {
             }
         }
     });
-    Ok(answer)
+    answer
 }
 
 /// What a log is asked for (`core/validation.ValidatePodLogOptions`).

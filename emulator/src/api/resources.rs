@@ -14,7 +14,7 @@ use super::answer::{self, Answer};
 use super::negotiate::{Offer, Wanted, negotiate};
 use super::options::{ListOptions, Write, WriteOptions};
 use super::request::{Query, Target, verb};
-use super::{Asked, body, no_such_method, no_such_resource, nowhere, respond, reviews, subresources, watch};
+use super::{Asked, body, no_such_method, no_such_resource, nowhere, proxy, respond, reviews, subresources, watch};
 use crate::cluster::Cluster;
 use crate::field::quote;
 use crate::kinds::meta::Part;
@@ -127,7 +127,7 @@ async fn of_served(
         let message = format!("Name parameter invalid: {}: {wrong}", quote(&target.name));
         return Err(Refusal::bad_request(message).into());
     }
-    if *method == Method::HEAD {
+    if *method == Method::HEAD && target.subresource != "proxy" {
         return Err(no_such_method().into());
     }
     if reviews::is_review(served) && !target.name.is_empty() {
@@ -178,6 +178,9 @@ async fn of_served(
     }
     if served.is("", "bindings") {
         return Ok(subresources::bindings(&request));
+    }
+    if target.subresource == "proxy" {
+        return Ok(proxy::answer(&request).await?);
     }
     if !target.subresource.is_empty() && target.subresource != "status" {
         return Ok(subresources::answer(&request, verb));

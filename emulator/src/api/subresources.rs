@@ -41,14 +41,6 @@ pub(super) fn answer(request: &Request<'_>, verb: &str) -> Answer {
         (_, "ephemeralcontainers" | "resize" | "approval", "update" | "patch") => through(request, &call, verb),
         // What runs is the node's.
         ("pods", "log" | "exec" | "attach" | "portforward", _) => pods::answer(request),
-        ("pods" | "services" | "nodes", "proxy", _) => {
-            let what = format!("{}/proxy", request.served.resource);
-            present(request).and(Err(Refusal::new(
-                503,
-                "ServiceUnavailable",
-                format!("{what} is not emulated: nothing runs behind it"),
-            )))
-        }
         _ => Err(no_such_method()),
     };
     request.told(&call, done)
