@@ -23,6 +23,19 @@ const MOST_INTERPRETERS: usize = 4;
 /// What is read of a script to find its interpreter (`BINPRM_BUF_SIZE`).
 const FIRST_LINE: u64 = 256;
 
+impl Executable {
+    /// The whole command of the program's process: of a script, it begins with the interpreter's.
+    #[must_use]
+    pub fn command(&self, mut command: Vec<String>) -> Vec<String> {
+        if !self.args.is_empty() {
+            command.splice(..1.min(command.len()), self.args.iter().cloned());
+            // The script takes the place of the name, as it was found.
+            command[self.args.len() - 1].clone_from(&self.path);
+        }
+        command
+    }
+}
+
 impl Container {
     /// What a command's first word means to a process that is in `cwd` and has this `$PATH`: a path, or a name to be found.
     ///
@@ -126,6 +139,10 @@ mod tests {
         assert_eq!(args("/plain").unwrap_err(), r#"exec: "/plain": permission denied"#);
         assert_eq!(args("/lost").unwrap_err(), r#"exec: "/lost": stat /lost: no such file or directory"#);
         assert_eq!(args("/text").unwrap_err(), "exec /text: exec format error");
+        let script = container.executable("./run", root, None).unwrap();
+        assert_eq!(script.command(vec!["./run".to_owned(), "x".to_owned()]), ["/bin/sh", "-e", "./run", "x"]);
+        let program = container.executable("sh", root, None).unwrap();
+        assert_eq!(program.command(vec!["sh".to_owned(), "x".to_owned()]), ["sh", "x"]);
         assert_eq!(args("text").unwrap_err(), r#"exec: "text": executable file not found in $PATH"#);
     }
 }

@@ -142,14 +142,8 @@ impl Shell {
         let command = args[0].clone();
         let found = self.container.executable(&command, &self.cwd, Some(self.variables.get("PATH").unwrap_or_default()));
         let (status, why) = match found {
-            Ok(mut found) => {
-                if !found.args.is_empty() {
-                    // The script takes the place of the name.
-                    if let Some(script) = found.args.last_mut() {
-                        script.clone_from(&found.path);
-                    }
-                    args.splice(..1, found.args);
-                }
+            Ok(found) => {
+                let args = found.command(args);
                 return Ok((found.program, self.child(args, signals)));
             }
             Err(NotFound::WrongFormat(path)) => {
