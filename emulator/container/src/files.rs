@@ -8,12 +8,13 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use crate::User;
@@ -78,12 +79,25 @@ impl Disk {
 pub struct Mount {
     /// Where the container sees it: an absolute path.
     pub at: PathBuf,
-    /// What it is: a path of this machine.
+    /// What it is: a path of this machine without links. Nothing is found where there is one.
     pub source: PathBuf,
     /// What shows through where `source` has nothing: an image's files below a container's own.
     pub lower: Option<PathBuf>,
     /// Whether it cannot be written to.
     pub read_only: bool,
+}
+
+impl Mount {
+    /// Whoever may write to a folder above a mount's source could put a link in its place, which the kernel would follow to anywhere on
+    /// this machine.
+    fn check(&self) -> io::Result<()> {
+        for path in std::iter::once(&self.source).chain(&self.lower) {
+            if fs::canonicalize(path)? != *path {
+                return Err(denied());
+            }
+        }
+        Ok(())
+    }
 }
 
 #[derive(Debug)]
@@ -172,6 +186,13 @@ impl Open {
         options.truncate(self.truncate).create(self.create).create_new(self.create_new);
         options
     }
+
+    /// Of a path that was walked to its end: a link that is found there now was not there then.
+    fn options_without_links(self) -> fs::OpenOptions {
+        let mut options = self.options();
+        options.custom_flags(OFlags::NOFOLLOW.bits().cast_signed());
+        options
+    }
 }
 
 const READ: u32 = 4;
@@ -200,12 +221,15 @@ impl Tree {
         self.removed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Where an absolute path without links lies on this machine.
-    fn locate(&self, path: &Path) -> Place {
-        let Some((mount, below)) = self.mounts.iter().find_map(|m| Some((m, path.strip_prefix(&m.at).ok()?))) else {
+    /// Where an absolute path without links lies on this machine. Mounts are looked at when they are entered.
+    fn locate(&self, path: &Path) -> io::Result<Place> {
+        let Some((mount, below)) = self.mount_of(path) else {
             // A tree without a root has nothing.
-            return Place { real: PathBuf::new(), upper: PathBuf::new(), read_only: true, found: None };
+            return Ok(Place { real: PathBuf::new(), upper: PathBuf::new(), read_only: true, found: None });
         };
+        if below.as_os_str().is_empty() {
+            mount.check()?;
+        }
         let join = |base: &Path| if below.as_os_str().is_empty() { base.to_owned() } else { base.join(below) };
         let upper = join(&mount.source);
         let mut place = Place { real: upper.clone(), upper, read_only: mount.read_only, found: None };
@@ -224,7 +248,12 @@ impl Tree {
             // On the way to a mount there are directories, whether the tree has them or not.
             place.found = fs::symlink_metadata(&mount.source).ok();
         }
-        place
+        Ok(place)
+    }
+
+    /// The mount that an absolute path without links is in, and what of the path is below it.
+    fn mount_of<'a>(&self, path: &'a Path) -> Option<(&Mount, &'a Path)> {
+        self.mounts.iter().find_map(|mount| Some((mount, path.strip_prefix(&mount.at).ok()?)))
     }
 
     fn may(&self, user: &User, place: &Place, wanted: u32) -> bool {
@@ -245,7 +274,7 @@ impl Tree {
     fn walk(&self, user: &User, path: &Path, follow: bool) -> io::Result<(PathBuf, Place)> {
         let mut left: VecDeque<OsString> = steps(path);
         let mut here = PathBuf::from("/");
-        let mut place = self.locate(&here);
+        let mut place = self.locate(&here)?;
         let mut links = 0;
         while let Some(step) = left.pop_front() {
             match &place.found {
@@ -256,11 +285,11 @@ impl Tree {
             }
             if step == OsStr::new("..") {
                 here.pop();
-                place = self.locate(&here);
+                place = self.locate(&here)?;
                 continue;
             }
             let next = here.join(&step);
-            let found = self.locate(&next);
+            let found = self.locate(&next)?;
             let is_link = found.found.as_ref().is_some_and(fs::Metadata::is_symlink);
             if is_link && (follow || !left.is_empty()) {
                 links += 1;
@@ -270,7 +299,7 @@ impl Tree {
                 let target = fs::read_link(&found.real)?;
                 if target.is_absolute() {
                     here = PathBuf::from("/");
-                    place = self.locate(&here);
+                    place = self.locate(&here)?;
                 }
                 let mut rest = steps(&target);
                 rest.append(&mut left);
@@ -278,6 +307,9 @@ impl Tree {
                 continue;
             }
             (here, place) = (next, found);
+        }
+        if let Some((mount, _)) = self.mount_of(&here) {
+            mount.check()?;
         }
         Ok((here, place))
     }
@@ -356,7 +388,11 @@ impl Files {
             _ => {}
         }
         if !how.changes() && place.found.is_some() {
-            return if tree.may(&self.user, &place, READ) { fs::File::open(&place.real) } else { Err(denied()) };
+            return if tree.may(&self.user, &place, READ) {
+                Open::READ.options_without_links().open(&place.real)
+            } else {
+                Err(denied())
+            };
         }
         let wanted = if how.read { READ | WRITE } else { WRITE };
         if place.found.is_some() && !tree.may(&self.user, &place, wanted) {
@@ -364,7 +400,7 @@ impl Files {
         }
         let new = place.found.is_none();
         let real = self.writable(tree, &at, place)?;
-        let file = how.options().open(&real)?;
+        let file = how.options_without_links().open(&real)?;
         if new {
             file.set_permissions(fs::Permissions::from_mode(0o644))?;
             self.own(tree, &real);
@@ -402,7 +438,7 @@ impl Files {
 
     /// Whether names may be added to, or taken from, the directory that a path is in.
     fn may_change_directory(&self, tree: &Tree, at: &Path) -> io::Result<()> {
-        let parent = tree.locate(at.parent().unwrap_or(Path::new("/")));
+        let parent = tree.locate(at.parent().unwrap_or(Path::new("/")))?;
         if parent.read_only {
             return Err(Errno::ROFS.into());
         }
@@ -732,7 +768,7 @@ impl Files {
         if tree.disk.owner(&place.real).0 != self.user.uid && !tree.may(&self.user, &place, WRITE) {
             return Err(denied());
         }
-        fs::File::open(self.writable(tree, &at, place)?)?.set_modified(time)
+        Open::READ.options_without_links().open(self.writable(tree, &at, place)?)?.set_modified(time)
     }
 
     /// Gives a file or directory to a user and a group.

@@ -16,7 +16,7 @@ impl Set {
     }
 
     fn real(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        fs::canonicalize(self.folder.path()).unwrap().join(name)
     }
 
     fn files(&self, uid: u32, read_only: bool) -> Files {
@@ -60,6 +60,40 @@ fn links_stay_inside() {
     assert_eq!(files.read_link("/in").unwrap(), Path::new("/data/in"));
     assert_eq!(files.canonicalize("/bin/../in").unwrap(), Path::new("/data/in"));
     assert_eq!(files.canonicalize("/up").unwrap_err().kind(), io::ErrorKind::NotFound);
+}
+
+#[test]
+fn what_is_mounted_is_not_followed_out_of_its_folder() {
+    let set = Set::new();
+    fs::create_dir_all(set.real("volume/a/part")).unwrap();
+    fs::create_dir_all(set.real("outside/part")).unwrap();
+    fs::write(set.real("outside/part/secret"), "outside").unwrap();
+    fs::write(set.real("outside/secret"), "outside").unwrap();
+    let mount = |at: &str, source: &str| Mount { at: at.into(), source: set.real(source), lower: None, read_only: false };
+    let mounts = [("/", "root"), ("/all", "volume"), ("/sub", "volume/a"), ("/deep", "volume/a/part")];
+    let mounts = mounts.map(|(at, source)| mount(at, source)).to_vec();
+    let files = Files::new(mounts, User::default(), set.disk.clone());
+    files.write("/sub/own", "own").unwrap();
+    assert_eq!(files.read_to_string("/all/a/own").unwrap(), "own");
+    files.rename("/all/a", "/all/b").unwrap();
+    files.symlink(set.real("outside"), "/all/a").unwrap();
+    for path in ["/sub", "/deep"] {
+        let denied = |error: io::Error| assert_eq!(error.kind(), io::ErrorKind::PermissionDenied, "{path}");
+        denied(files.read(format!("{path}/secret")).unwrap_err());
+        denied(files.read_dir(path).unwrap_err());
+        denied(files.metadata(format!("{path}/../sub/secret")).unwrap_err());
+        denied(files.write(format!("{path}/secret"), "changed").unwrap_err());
+        denied(files.create_dir(format!("{path}/new")).unwrap_err());
+        denied(files.remove_file(format!("{path}/secret")).unwrap_err());
+    }
+    assert_eq!(fs::read_to_string(set.real("outside/secret")).unwrap(), "outside");
+    assert_eq!(fs::read_dir(set.real("outside")).unwrap().count(), 2);
+    // What is gone is not made again somewhere else.
+    files.remove_file("/all/a").unwrap();
+    files.symlink(set.real("outside/part"), "/all/a").unwrap();
+    assert!(files.create_dir_all("/deep/x").is_err() && files.create_dir("/deep").is_err());
+    assert_eq!(fs::read_dir(set.real("outside/part")).unwrap().count(), 1);
+    assert_eq!(files.read_to_string("/all/b/own").unwrap(), "own");
 }
 
 #[test]
