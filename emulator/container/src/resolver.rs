@@ -4,13 +4,14 @@
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use hickory_proto::op::{Message, Query, ResponseCode};
 use hickory_proto::rr::{Name, RData, RecordType};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UdpSocket;
 use tokio::time::timeout;
 
 use crate::{Container, Net, Transport};
@@ -191,7 +192,7 @@ impl Resolver {
 
     async fn over_udp(&self, server: SocketAddr, question: &Message, bytes: &[u8]) -> io::Result<Message> {
         let to = self.net.route(server, Transport::Udp)?;
-        let socket = self.net.bind(0).await?;
+        let socket = self.socket(to).await?;
         socket.connect(to).await?;
         socket.send(bytes).await?;
         let mut buffer = vec![0; usize::from(u16::MAX)];
@@ -201,6 +202,15 @@ impl Resolver {
             if let Some(reply) = buffer.get(..length).and_then(|bytes| answer(question, bytes)) {
                 return Ok(reply);
             }
+        }
+    }
+
+    /// A socket that what is really at `to` can be reached from: the container's own are those of this machine's loopback.
+    async fn socket(&self, to: SocketAddr) -> io::Result<UdpSocket> {
+        match to.ip() {
+            address if address.is_loopback() => self.net.bind(0).await,
+            IpAddr::V4(_) => UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).await,
+            IpAddr::V6(_) => UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).await,
         }
     }
 
@@ -233,7 +243,7 @@ mod tests {
     use futures::future::BoxFuture;
     use hickory_proto::op::OpCode;
     use hickory_proto::rr::Record;
-    use tokio::net::{TcpListener, UdpSocket};
+    use tokio::net::TcpListener;
 
     use super::*;
 
@@ -324,6 +334,14 @@ mod tests {
         assert_eq!(resolver.lookup("large.test.").await.unwrap(), addresses(&["10.0.0.2"]));
         assert_eq!(resolver.lookup("web.").await, Err(ResolveError::NotFound));
         assert_eq!(resolver.lookup("broken.test.").await, Err(ResolveError::Unanswered));
+    }
+
+    #[tokio::test]
+    async fn servers_of_the_world_are_not_asked_from_the_loopback() {
+        let resolver = Resolver::new(Arc::new(wired().await), "", "");
+        let from = async |to: &str| resolver.socket(to.parse().unwrap()).await.unwrap().local_addr().unwrap().ip();
+        assert!(from("127.0.0.2:53").await.is_loopback());
+        assert!(from("192.0.2.1:53").await.is_unspecified());
     }
 
     #[tokio::test]
