@@ -136,7 +136,7 @@ impl Cpu {
     /// So many thousandths of a CPU.
     #[must_use]
     pub fn limited(millicores: u64) -> Self {
-        Self { quota_us: Some((millicores * 100).max(1000)), ..Self::unlimited() }
+        Self { quota_us: Some(millicores.saturating_mul(100).max(1000)), ..Self::unlimited() }
     }
 
     /// As much as there is.
@@ -210,6 +210,11 @@ mod tests {
         assert!(memory.allocate(41).now_or_never().is_none());
         memory.exceeded().await;
         drop(held);
+    }
+
+    #[test]
+    fn no_limit_is_too_large() {
+        assert_eq!(Cpu::limited(u64::MAX).quota_us(), Some(u64::MAX));
     }
 
     #[tokio::test]

@@ -46,7 +46,7 @@ pub(super) fn prepare(node: &Node, pod: &Value, container: &Value) -> io::Result
     let limit = millicores("limits");
     let request = if resources["requests"]["cpu"].is_null() { limit } else { millicores("requests") };
     let memory = u64::try_from(Quantity::of(&resources["limits"]["memory"]).value()).unwrap_or(0);
-    let quota = if limit == 0 { "max".to_owned() } else { (limit * PERIOD / 1000).max(LEAST_QUOTA).to_string() };
+    let quota = if limit == 0 { "max".to_owned() } else { (limit.saturating_mul(PERIOD) / 1000).max(LEAST_QUOTA).to_string() };
     let memory = if memory == 0 { "max".to_owned() } else { (memory / PAGE * PAGE).to_string() };
     let files = [
         ("cgroup.controllers", "cpuset cpu io memory hugetlb pids rdma misc".to_owned()),
@@ -65,7 +65,7 @@ pub(super) fn prepare(node: &Node, pod: &Value, container: &Value) -> io::Result
 
 /// The weight of a request of so many millicores: by way of version 1's shares, as runc 1.3.1 converts them.
 fn weight(millicores: u64) -> u64 {
-    let shares = (millicores * 1024 / 1000).clamp(*SHARES.start(), *SHARES.end());
+    let shares = (millicores.saturating_mul(1024) / 1000).clamp(*SHARES.start(), *SHARES.end());
     1 + (shares - 2) * 9999 / 262_142
 }
 
@@ -113,6 +113,10 @@ mod tests {
     #[case::nothing(json!({}), "max 100000", "1", "max")]
     #[case::requests_default_to_limits(json!({"limits": {"cpu": "1"}}), "100000 100000", "39", "max")]
     #[case::least(json!({"limits": {"cpu": "1m"}}), "1000 100000", "1", "max")]
+    #[case::most(
+        json!({"limits": {"cpu": "9000000000000000", "memory": "8Ei"}}),
+        "18446744073709551 100000", "10000", "9223372036854771712"
+    )]
     #[case::pages(json!({"limits": {"memory": "100M"}}), "max 100000", "1", "99999744")]
     fn files_say_the_limits(#[case] resources: Value, #[case] max: &str, #[case] weight: &str, #[case] memory: &str) {
         let world = World::new();
