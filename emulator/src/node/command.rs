@@ -1,7 +1,7 @@
 //! Commands on a node itself, by busybox: what a person would log in for.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use k3s_arc_container::{Container, Cpu, Input, Memory, Output, Process, Signals};
@@ -40,25 +40,23 @@ impl Kept {
 /// Runs a command as root, in the node's own files and network.
 pub(crate) async fn run(node: &Node, command: &[String]) -> NodeOutput {
     let (stdout, stderr) = (Kept::default(), Kept::default());
-    let programs = k3s_arc_busybox::image().programs;
-    let found = programs.find(command.first().map_or("", String::as_str), None);
-    let (_, program) = match found {
-        Ok(found) => found,
-        // As a shell says it.
-        Err(error) => return NodeOutput { code: 127, stdout: Vec::new(), stderr: format!("{error}\n").into_bytes() },
-    };
     let container = Container {
         files: node.files(),
         net: node.network.host(node.number),
         memory: Arc::new(Memory::unlimited()),
         cpu: Arc::new(Cpu::unlimited()),
-        programs,
+        programs: k3s_arc_busybox::image().programs,
         hostname: node.name().to_owned(),
         processes: Arc::default(),
     };
+    let found = match container.executable(command.first().map_or("", String::as_str), Path::new("/"), None) {
+        Ok(found) => found,
+        // As a shell says it.
+        Err(error) => return NodeOutput { code: 127, stdout: Vec::new(), stderr: format!("{error}\n").into_bytes() },
+    };
     let (_killer, signals) = Signals::by_hand();
     let process = Process {
-        args: command.to_vec(),
+        args: found.command(command.to_vec()),
         env: BTreeMap::from([("PATH".to_owned(), k3s_arc_container::DEFAULT_PATH.to_owned())]),
         cwd: PathBuf::from("/"),
         stdin: Input::empty(),
@@ -67,6 +65,6 @@ pub(crate) async fn run(node: &Node, command: &[String]) -> NodeOutput {
         signals,
         container: Arc::new(container),
     };
-    let code = program.run(process).await;
+    let code = found.program.run(process).await;
     NodeOutput { code, stdout: stdout.take(), stderr: stderr.take() }
 }

@@ -3,13 +3,17 @@
 
 use std::any::Any;
 use std::collections::BTreeMap;
+use std::fs::OpenOptions;
+use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::panic::AssertUnwindSafe;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::FutureExt;
 use jiff::Timestamp;
-use k3s_arc_container::{Container, Input, Killer, Output, Process, Program, Signals, User};
+use k3s_arc_container::{Container, Executable, Input, Killer, NotFound, Output, Process, Program, Signals, User};
+use rustix::fs::OFlags;
 use serde_json::Value;
 use tokio::io::DuplexStream;
 use tokio::sync::{Notify, watch};
@@ -55,7 +59,7 @@ pub(super) struct LastWords {
 }
 
 /// The most bytes of that file that are read, of the log, and of its lines (`pkg/kubelet/container`).
-const MOST_WORDS: usize = 4096;
+const MOST_WORDS: u64 = 4096;
 const MOST_LOG: usize = 2048;
 const MOST_LINES: usize = 80;
 
@@ -78,6 +82,14 @@ pub(super) struct Recipe {
     /// Whether that ends when the first who has attached leaves (`stdinOnce`).
     pub(super) is_stdin_once: bool,
     pub(super) has_terminal: bool,
+}
+
+impl Recipe {
+    /// What a command means in the container.
+    pub(super) fn executable(&self, command: &[String]) -> Result<Executable, NotFound> {
+        let name = command.first().map_or("", String::as_str);
+        self.container.executable(name, &self.cwd, self.env.get("PATH").map(String::as_str))
+    }
 }
 
 /// One attempt.
@@ -259,12 +271,31 @@ impl Attempt {
     /// What it says at its end (`getTerminationMessage`).
     fn last_words(&self, code: i32) -> String {
         let file = self.recipe.last_words.file.as_ref();
-        let content = file.and_then(|file| std::fs::read(file).ok()).unwrap_or_default();
+        let content = file.and_then(|file| end_of(file).ok()).unwrap_or_default();
         if content.is_empty() && self.recipe.last_words.or_log && code != 0 {
             return self.log.tail(MOST_LINES, MOST_LOG);
         }
-        String::from_utf8_lossy(&content[content.len().saturating_sub(MOST_WORDS)..]).into_owned()
+        String::from_utf8_lossy(&content).into_owned()
     }
+}
+
+/// The end of a file that a container could write (`tail.ReadAtMost`): nothing but a file, wherever links may lead, and however large
+/// it is.
+fn end_of(path: &Path) -> io::Result<Vec<u8>> {
+    if std::fs::canonicalize(path)? != path {
+        return Err(io::ErrorKind::PermissionDenied.into());
+    }
+    // Who opens a pipe waits for its other end.
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let mut file = OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path)?;
+    let found = file.metadata()?;
+    if !found.is_file() {
+        return Err(io::ErrorKind::PermissionDenied.into());
+    }
+    file.seek(SeekFrom::Start(found.len().saturating_sub(MOST_WORDS)))?;
+    let mut end = Vec::new();
+    file.take(MOST_WORDS).read_to_end(&mut end)?;
+    Ok(end)
 }
 
 /// Runs a program. A panic is the program's end, and nobody else's.
@@ -284,4 +315,29 @@ async fn run(program: &dyn Program, process: Process, log: &Log) -> i32 {
 pub(super) fn words_of(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("of unknown cause")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn last_words_are_the_end_of_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().canonicalize().unwrap().join(name);
+        fs::write(at("short"), "bye").unwrap();
+        assert_eq!(end_of(&at("short")).unwrap(), b"bye");
+        // Far more than there is memory for.
+        fs::File::create(at("huge")).unwrap().set_len(1 << 42).unwrap();
+        assert_eq!(end_of(&at("huge")).unwrap(), [0; 4096]);
+        std::os::unix::fs::symlink(at("short"), at("link")).unwrap();
+        std::os::unix::fs::symlink(folder.path(), at("folder")).unwrap();
+        for path in ["link", "folder/short", "."] {
+            assert!(end_of(&at(path)).is_err(), "{path}");
+        }
+        let _socket = std::os::unix::net::UnixListener::bind(at("socket")).unwrap();
+        assert!(end_of(&at("socket")).is_err());
+    }
 }

@@ -15,17 +15,14 @@ use super::attempt::{Attempt, CRASHED, KILLED, new_id, words_of};
 /// # Errors
 /// As runc says it, when there is no such program.
 pub(super) async fn run(attempt: &Arc<Attempt>, command: &[String], streams: Streams) -> Result<i32, String> {
-    let name = command.first().map_or("", String::as_str);
-    let path = attempt.recipe.env.get("PATH").map(String::as_str);
-    let found = attempt.recipe.container.programs.find(name, path);
-    let (_, program) =
-        found.map_err(|why| format!("OCI runtime exec failed: exec failed: unable to start container process: {why}"))?;
+    let found = attempt.recipe.executable(command);
+    let found = found.map_err(|why| format!("OCI runtime exec failed: exec failed: unable to start container process: {why}"))?;
     let (_killer, signals) = Signals::by_hand();
     let mut stderr = streams.stderr.clone();
-    let process = attempt.process(command.to_vec(), streams.stdin, streams.stdout, streams.stderr, signals);
+    let process = attempt.process(found.command(command.to_vec()), streams.stdin, streams.stdout, streams.stderr, signals);
     let entry = attempt.recipe.container.processes.enter(0, &process);
     let running = async move {
-        let running = AssertUnwindSafe(async move { program.run(process).await });
+        let running = AssertUnwindSafe(async move { found.program.run(process).await });
         running.catch_unwind().await.unwrap_or_else(|panic| {
             // Whoever reads it may be gone.
             let _ = writeln!(stderr, "panicked: {}", words_of(&*panic));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use k3s_arc_container::files::Files;
-use k3s_arc_container::{Container, Program, User};
+use k3s_arc_container::{Container, Executable, User};
 use serde_json::{Value, json};
 
 use super::Context;
@@ -105,11 +105,8 @@ impl Plan<'_> {
 
 impl Made {
     /// The program that it is to run, or why it does not start, as containerd says it.
-    pub(super) fn program(&self) -> Result<Arc<dyn Program>, String> {
-        let recipe = &self.attempt.recipe;
-        let name = self.command.first().map_or("", String::as_str);
-        let found = recipe.container.programs.find(name, recipe.env.get("PATH").map(String::as_str));
-        found.map(|(_, program)| program).map_err(|why| {
+    pub(super) fn program(&self) -> Result<Executable, String> {
+        self.attempt.recipe.executable(&self.command).map_err(|why| {
             format!(
                 "failed to create containerd task: failed to create shim task: OCI runtime create failed: runc create failed: unable \
                  to start container process: error during container init: {why}"
@@ -120,10 +117,11 @@ impl Made {
     /// Begins to run: see [`Attempt::start`].
     pub(super) fn start(
         self,
-        program: &Arc<dyn Program>,
+        found: &Executable,
         clock: impl Fn() -> Timestamp + Send + 'static,
     ) -> impl Future<Output = ()> + Send + 'static {
-        self.attempt.start(program, self.command, clock)
+        let command = found.command(self.command);
+        self.attempt.start(&found.program, command, clock)
     }
 }
 

@@ -145,6 +145,26 @@ async fn what_a_container_needs_and_has_not_is_told() {
 }
 
 #[tokio::test]
+async fn scripts_of_a_volume_are_commands() {
+    let world = World::new();
+    let map =
+        json!({"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"name": "scripts"}, "data": {"run.sh": "#!/bin/print\n"}});
+    world.client.create(("", "configmaps"), NS, map).unwrap();
+    let spec =
+        json!({"restartPolicy": "Never", "volumes": [{"name": "v", "configMap": {"name": "scripts", "defaultMode": 0o755}}]});
+    let mounts = json!([{"name": "v", "mountPath": "/scripts"}]);
+    let hook = json!({"postStart": {"exec": {"command": ["./run.sh"]}}});
+    world.run("p", &["/scripts/run.sh"], json!({"volumeMounts": mounts}), spec.clone());
+    assert_eq!(world.over("p").await["status"]["phase"], "Succeeded");
+    assert_eq!(world.log("p", "c", LogOptions::default()).await, "/scripts/run.sh");
+    let container = json!({"volumeMounts": mounts, "workingDir": "/scripts", "lifecycle": hook});
+    world.run("q", &["pause"], container, spec);
+    world.running("q").await;
+    let events = world.events("q");
+    assert!(!events.iter().any(|event| event.starts_with("FailedPostStartHook")), "{events:?}");
+}
+
+#[tokio::test]
 async fn another_image_is_another_container() {
     let world = World::new();
     world.images.register("test/tool:2", tool());
