@@ -140,7 +140,7 @@ fn exceeded(context: &Context, pod: &Value, uid: &str) -> Option<String> {
     let own = |container: &Value| used(&folder.join(text(&container["name"])));
     if !containers.is_empty() && containers.iter().all(|container| most(container).is_some()) {
         let all: u64 = containers.iter().map(own).sum::<u64>() + used(&volumes);
-        let most: u64 = containers.iter().filter_map(most).sum();
+        let most = containers.iter().filter_map(most).fold(0, u64::saturating_add);
         if all > most {
             let mut limit = Quantity::integer(0);
             for container in containers {
@@ -154,12 +154,13 @@ fn exceeded(context: &Context, pod: &Value, uid: &str) -> Option<String> {
     Some(format!("Container {} exceeded its local ephemeral storage limit \"{limit}\". ", text(&greedy["name"])))
 }
 
-/// The bytes below a folder.
+/// The bytes below a folder, a path without links; those that a program has put there lead nowhere.
 fn used(folder: &Path) -> u64 {
     let mut left: Vec<PathBuf> = vec![folder.to_owned()];
     let mut bytes = 0;
     while let Some(folder) = left.pop() {
-        let Ok(entries) = fs::read_dir(folder) else { continue };
+        let is_there = fs::canonicalize(&folder).is_ok_and(|real| real == folder);
+        let Some(entries) = is_there.then(|| fs::read_dir(folder).ok()).flatten() else { continue };
         for entry in entries.flatten() {
             match entry.file_type() {
                 Ok(kind) if kind.is_dir() => left.push(entry.path()),
@@ -169,4 +170,27 @@ fn used(folder: &Path) -> u64 {
         }
     }
     bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn what_links_lead_to_is_not_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().canonicalize().unwrap().join(name);
+        fs::create_dir_all(at("own/in")).unwrap();
+        fs::create_dir(at("else")).unwrap();
+        fs::write(at("own/in/file"), [b'x'; 10_000]).unwrap();
+        fs::write(at("else/file"), [b'x'; 100_000]).unwrap();
+        let own = used(&at("own"));
+        assert!((10_000..100_000).contains(&own), "{own}");
+        symlink(at("else"), at("own/link")).unwrap();
+        assert_eq!(used(&at("own")), own);
+        symlink(at("else"), at("volume")).unwrap();
+        assert_eq!(used(&at("volume")), 0);
+    }
 }
