@@ -17,8 +17,7 @@ use crate::store::{Change, Range, Stored};
 /// Runs the pods of a node until it is stopped.
 pub(super) async fn run(context: Arc<Context>, mut silent: watch::Receiver<bool>) {
     let Some(served) = context.client.cluster.registry().any_version(PODS.0, PODS.1) else { return };
-    let mut dispatcher =
-        Dispatcher { needle: format!("\"nodeName\":\"{}\"", context.node.name()), context, served, workers: JoinSet::new() };
+    let mut dispatcher = Dispatcher::new(context, served);
     let store = &dispatcher.context.client.cluster.clone().store;
     loop {
         let seen = dispatcher.list();
@@ -40,7 +39,7 @@ pub(super) async fn run(context: Arc<Context>, mut silent: watch::Receiver<bool>
     }
 }
 
-struct Dispatcher {
+pub(super) struct Dispatcher {
     context: Arc<Context>,
     served: Arc<Served>,
     /// What the JSON of a pod of this node contains; one of another may, too.
@@ -49,13 +48,17 @@ struct Dispatcher {
 }
 
 impl Dispatcher {
+    pub(super) fn new(context: Arc<Context>, served: Arc<Served>) -> Self {
+        Self { needle: format!("\"nodeName\":\"{}\"", context.node.name()), context, served, workers: JoinSet::new() }
+    }
+
     /// Looks at all there are. Returns the revision as of which that was.
-    fn list(&mut self) -> u64 {
+    pub(super) fn list(&mut self) -> u64 {
         let store = &self.context.client.cluster.store;
         let (seen, all) = store.list(&self.served.table, &Range::default(), None).unwrap_or_default();
         let gone: Vec<Arc<Pod>> = {
             let pods = self.context.pods();
-            let is_there = |pod: &Pod| all.iter().any(|stored| stored.namespace == pod.namespace && stored.name == pod.name);
+            let is_there = |pod: &Pod| all.iter().any(|stored| is_of(stored, pod));
             pods.all().filter(|pod| !is_there(pod)).cloned().collect()
         };
         for pod in gone {
@@ -127,6 +130,13 @@ impl Dispatcher {
 async fn run_worker(context: Arc<Context>, pod: Arc<Pod>) {
     worker::run(context.clone(), pod.clone()).await;
     context.pods().remove(&pod);
+}
+
+/// Whether a pod is what is stored, and not one before it of the same name.
+fn is_of(stored: &Stored, pod: &Pod) -> bool {
+    stored.namespace == pod.namespace
+        && stored.name == pod.name
+        && memchr(&stored.json, format!("\"uid\":\"{}\"", pod.uid).as_bytes())
 }
 
 /// Whether some bytes are among others.

@@ -3,6 +3,8 @@
 use super::*;
 use crate::node::kubelet::Pressure;
 use crate::node::kubelet::client::LEASES;
+use crate::node::kubelet::dispatch::Dispatcher;
+use crate::node::kubelet::pod::Pod;
 
 #[tokio::test]
 async fn a_node_is_registered_as_k3s_does_it() {
@@ -26,6 +28,34 @@ async fn a_node_is_registered_as_k3s_does_it() {
     assert_eq!(lease["metadata"]["ownerReferences"][0]["uid"], metadata["uid"]);
     world.told("n", "NodeReady: Node n status is now: NodeReady").await;
     world.told("n", "Starting: Starting kubelet.").await;
+}
+
+#[tokio::test]
+async fn scripts_on_a_node_are_commands() {
+    let world = World::new();
+    let files = world.kubelet.node().files();
+    files.write("/run.sh", "#!/bin/sh\necho $0 $1\n").unwrap();
+    files.set_mode("/run.sh", 0o755).unwrap();
+    let output = crate::node::command::run(world.kubelet.node(), &["/run.sh".to_owned(), "x".to_owned()]).await;
+    assert_eq!((output.code, output.stdout.as_slice()), (0, b"/run.sh x\n".as_slice()));
+    let output = crate::node::command::run(world.kubelet.node(), &["/none".to_owned()]).await;
+    assert_eq!(output.code, 127);
+}
+
+/// A list that comes late may name a pod of which the node knows only one that had the same name.
+#[tokio::test]
+async fn a_pod_of_the_same_name_is_another() {
+    let world = World::new();
+    world.run("p", &["pause"], json!({}), json!({}));
+    let mut object = world.running("p").await;
+    let context = &world.kubelet.context;
+    let known = context.pod(NS, "p").unwrap();
+    object["metadata"]["uid"] = "before".into();
+    let before = Arc::new(Pod::new(Arc::new(object)));
+    context.pods().add(before.clone());
+    let served = context.client.cluster.registry().any_version(PODS.0, PODS.1).unwrap();
+    Dispatcher::new(context.clone(), served).list();
+    assert!(before.wanted.borrow().is_removed && !known.wanted.borrow().is_removed);
 }
 
 #[tokio::test]
