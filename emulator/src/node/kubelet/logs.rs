@@ -26,6 +26,13 @@ struct Line {
     text: Bytes,
 }
 
+impl Line {
+    /// What it holds: many short lines are more than their text.
+    fn size(&self) -> usize {
+        size_of::<Self>() + self.text.len()
+    }
+}
+
 /// One who has attached to the container.
 #[derive(Debug)]
 struct Listener {
@@ -60,12 +67,13 @@ impl Drop for Listening {
 
 impl Inner {
     fn push(&mut self, text: Bytes, at: Timestamp) {
-        self.bytes += text.len();
-        self.lines.push_back(Line { at, text });
+        let line = Line { at, text };
+        self.bytes += line.size();
+        self.lines.push_back(line);
         while self.bytes > MOST_BYTES
             && let Some(gone) = self.lines.pop_front()
         {
-            self.bytes -= gone.text.len();
+            self.bytes -= gone.size();
             self.dropped += 1;
         }
     }
@@ -285,6 +293,11 @@ mod tests {
             log.write(Stream::Out, &line[..LONGEST_LINE - 1], at(2));
             log.write(Stream::Out, b"\n", at(2));
         }
-        assert_eq!(text(&log, LogOptions::default()).await.len(), MOST_BYTES);
+        let kept = MOST_BYTES / (LONGEST_LINE + size_of::<Line>());
+        assert_eq!(text(&log, LogOptions::default()).await.len(), kept * LONGEST_LINE);
+        for _ in 0..200 {
+            log.write(Stream::Out, &[b'\n'; 4096], at(3));
+        }
+        assert_eq!(text(&log, LogOptions::default()).await.len(), MOST_BYTES / (1 + size_of::<Line>()));
     }
 }
