@@ -23,6 +23,7 @@ use crate::net::Network;
 use crate::node::command::NodeOutput;
 use crate::node::control::NodeControl;
 use crate::node::images::{Images, PullFault};
+use crate::node::setup::volumes;
 use crate::node::{Node, NodeSpec, kubelet};
 use crate::store::Store;
 use crate::{boot, controllers, packaged};
@@ -180,7 +181,9 @@ impl Builder {
         };
         for (number, spec) in (0..).zip(nodes) {
             let root = folder.path().join(&spec.name);
-            private_directory(&root).map_err(|error| StartError::Root(root.clone(), error))?;
+            // Its mounts are only what they are as long as no link is on the way to them.
+            let made = private_directory(&root).and_then(|()| root.canonicalize());
+            let root = made.map_err(|error| StartError::Root(root, error))?;
             let node = Node {
                 root,
                 spec,
@@ -232,6 +235,15 @@ impl Folder {
         match self {
             Self::Kept(path) => path,
             Self::Passing(folder) => folder.path(),
+        }
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if let Self::Passing(folder) = self {
+            // What programs have closed could not be removed.
+            volumes::open_up(folder.path());
         }
     }
 }
@@ -342,5 +354,26 @@ impl Emulator {
     pub async fn stop(mut self) {
         self.stop.send_replace(true);
         self.tasks.shutdown().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn what_programs_have_closed_goes_with_the_folder() {
+        let folder = Folder::passing().unwrap();
+        let path = folder.path().to_owned();
+        let closed = path.join("a/b");
+        std::fs::create_dir_all(&closed).unwrap();
+        std::fs::write(closed.join("file"), "").unwrap();
+        for closed in [&closed, &path.join("a")] {
+            std::fs::set_permissions(closed, std::fs::Permissions::from_mode(0)).unwrap();
+        }
+        drop(folder);
+        assert!(!path.exists());
     }
 }

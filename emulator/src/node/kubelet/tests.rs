@@ -59,7 +59,7 @@ impl World {
         let node = Node {
             spec: NodeSpec::new("n").cpus(2),
             number: 0,
-            root: disk.path().to_owned(),
+            root: disk.path().canonicalize().unwrap(),
             disk: Arc::default(),
             images: images.clone(),
             network,

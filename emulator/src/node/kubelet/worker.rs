@@ -1,15 +1,18 @@
 //! One pod's life (`pkg/kubelet/pod_workers.go`, `SyncPod` and its kin): what is wanted and what is there is compared, and the
 //! difference made up, until the pod has ended.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use futures::FutureExt;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use tokio::task::JoinSet;
 
 use super::Context;
 use super::actions::{self, Present};
+use super::attempt::words_of;
 use super::backoff::{Backoff, go_seconds};
 use super::client::SECRETS;
 use super::pod::{Pod, Wanted};
@@ -69,17 +72,29 @@ pub(super) async fn run(context: Arc<Context>, pod: Arc<Pod>) {
         reasons: Reasons::new(),
         tasks: JoinSet::new(),
     };
-    worker.live().await;
-    worker.end().await;
-    worker.rest().await;
+    let pod = worker.pod.clone();
+    if !survives(&pod.title(), worker.live()).await {
+        // What it was at is not known: all that can be done is to end it, once that is wanted.
+        ending(&pod).await;
+    }
+    if !survives(&pod.title(), worker.end()).await {
+        worker.tasks.shutdown().await;
+    }
+    survives(&pod.title(), worker.rest()).await;
     // Its folders are no longer needed by anyone.
-    let folder = folder_of(&worker.context.node.root, &worker.pod.uid);
-    if let Err(error) = std::fs::remove_dir_all(&folder)
-        && error.kind() != std::io::ErrorKind::NotFound
-    {
+    let folder = folder_of(&worker.context.node.root, &pod.uid);
+    if let Err(error) = volumes::remove(&worker.context.node.disk, &folder) {
         tracing::warn!(folder = %folder.display(), %error, "a pod's folder stays");
     }
-    worker.context.node.disk.forget(&folder);
+}
+
+/// Whether a part of a pod's life came to its end without a panic: of a worker's, the pod must not stay for ever.
+async fn survives(pod: &str, part: impl Future<Output = ()>) -> bool {
+    let done = AssertUnwindSafe(part).catch_unwind().await;
+    if let Err(panic) = &done {
+        tracing::error!(pod, panic = words_of(&**panic), "the worker of a pod panicked");
+    }
+    done.is_ok()
 }
 
 impl Worker {
@@ -473,5 +488,16 @@ fn is_over(phase: &str) -> bool {
 async fn ending(pod: &Pod) {
     if pod.wanted.subscribe().wait_for(Wanted::is_ending).await.is_err() {
         std::future::pending::<()>().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_survived() {
+        assert!(survives("p", async {}).await);
+        assert!(!survives("p", async { panic!("at the disco") }).await);
     }
 }

@@ -26,7 +26,7 @@ impl World {
         let node = Node {
             spec: NodeSpec::new("n1"),
             number: 0,
-            root: disk.path().to_owned(),
+            root: disk.path().canonicalize().unwrap(),
             disk: Arc::default(),
             images: Arc::new(Images::default()),
             network: cluster.network.clone(),

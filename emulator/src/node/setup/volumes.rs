@@ -282,11 +282,11 @@ fn empty_dir(node: &Node, pod: &Value, volume: &Value, source: &Value) -> Result
 
 /// Removes a path of this machine and all below it. Folders are made accessible first: containers may have closed them to everybody,
 /// and this process may not be root.
-fn remove(disk: &Disk, real: &Path) -> io::Result<()> {
+pub(crate) fn remove(disk: &Disk, real: &Path) -> io::Result<()> {
     match fs::symlink_metadata(real) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(error),
-        Ok(found) if found.is_dir() => open_up(real)?,
+        Ok(found) if found.is_dir() => open_up(real),
         Ok(_) => {}
     }
     fs::remove_dir_all(real)?;
@@ -294,15 +294,16 @@ fn remove(disk: &Disk, real: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn open_up(real: &Path) -> io::Result<()> {
-    fs::set_permissions(real, Permissions::from_mode(0o700))?;
-    for entry in fs::read_dir(real)? {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            open_up(&entry.path())?;
+/// Makes a folder and those in it accessible, as far as that can be done.
+pub(crate) fn open_up(real: &Path) {
+    if fs::set_permissions(real, Permissions::from_mode(0o700)).is_err() {
+        return;
+    }
+    for entry in fs::read_dir(real).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            open_up(&entry.path());
         }
     }
-    Ok(())
 }
 
 #[cfg(test)]
