@@ -67,7 +67,7 @@ fn manifest_url(reference: &str) -> String {
     let (host, rest) = reference.split_once('/').unwrap_or(("docker.io", reference));
     let host = if host == "docker.io" { "registry-1.docker.io" } else { host };
     let (repository, version) = match rest.split_once('@') {
-        Some((repository, digest)) => (repository.rsplit_once(':').map_or(repository, |(name, _)| name), digest),
+        Some(found) => found,
         None => rest.rsplit_once(':').unwrap_or((rest, "latest")),
     };
     format!("https://{host}/v2/{repository}/manifests/{version}")
@@ -101,7 +101,6 @@ impl Images {
     }
 
     /// Lets pulls of an image take long or fail; none: not any more. As long as there is one, no node has the image already.
-    #[allow(dead_code)] // What injects faults is yet to come.
     pub(crate) fn set_fault(&self, name: &str, fault: Option<PullFault>) {
         let name = normal(name);
         match fault {
@@ -148,14 +147,14 @@ pub(crate) fn id(name: &str) -> String {
     id
 }
 
-/// An image's name in full (`distribution/reference.ParseDockerRef`).
+/// An image's name in full (`distribution/reference.ParseDockerRef`): with a digest, its tag says nothing.
 pub(crate) fn normal(name: &str) -> String {
     let (repository, rest) = match name.split_once('@') {
-        Some((repository, digest)) => (repository, format!("@{digest}")),
-        None => match name.rsplit_once(':') {
-            Some((repository, tag)) if !tag.contains('/') => (repository, format!(":{tag}")),
-            _ => (name, ":latest".to_owned()),
-        },
+        Some((named, digest)) => (tagged(named).0, format!("@{digest}")),
+        None => {
+            let (repository, tag) = tagged(name);
+            (repository, format!(":{}", tag.unwrap_or("latest")))
+        }
     };
     let repository = match repository.split_once('/') {
         None => format!("docker.io/library/{repository}"),
@@ -163,6 +162,14 @@ pub(crate) fn normal(name: &str) -> String {
         Some(_) => format!("docker.io/{repository}"),
     };
     format!("{repository}{rest}")
+}
+
+/// A name without its tag, and the tag.
+fn tagged(name: &str) -> (&str, Option<&str>) {
+    match name.rsplit_once(':') {
+        Some((repository, tag)) if !tag.contains('/') => (repository, Some(tag)),
+        _ => (name, None),
+    }
 }
 
 #[cfg(test)]
@@ -175,6 +182,8 @@ mod tests {
         assert_eq!(normal("rancher/mirrored-pause:3.6"), "docker.io/rancher/mirrored-pause:3.6");
         assert_eq!(normal("localhost:5000/a/b"), "localhost:5000/a/b:latest");
         assert_eq!(normal("docker.io/library/busybox@sha256:00"), "docker.io/library/busybox@sha256:00");
+        assert_eq!(normal("busybox:1.36@sha256:00"), "docker.io/library/busybox@sha256:00");
+        assert_eq!(normal("localhost:5000/a@sha256:00"), "localhost:5000/a@sha256:00");
     }
 
     /// As recorded on a real K3s.

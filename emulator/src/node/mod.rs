@@ -4,7 +4,6 @@ pub(crate) mod command;
 pub(crate) mod control;
 pub(crate) mod images;
 pub(crate) mod kubelet;
-#[allow(dead_code)] // Until the kubelet calls it.
 pub(crate) mod setup;
 
 use std::collections::BTreeMap;
@@ -72,7 +71,7 @@ pub(crate) struct Node {
     pub(crate) spec: NodeSpec,
     /// Counted from 0 in the order in which nodes were added; the first is the server.
     pub(crate) number: u8,
-    /// Its root folder on this machine. `/var/lib/rancher/k3s/storage` and the like are below it.
+    /// Its root folder on this machine, a path without links. `/var/lib/rancher/k3s/storage` and the like are below it.
     pub(crate) root: PathBuf,
     pub(crate) disk: Arc<Disk>,
     pub(crate) images: Arc<Images>,

@@ -203,6 +203,7 @@ impl Kubelet {
     }
 
     /// Ends it, and all that runs on its node. The API keeps what it was told last.
+    #[cfg(test)]
     pub(crate) async fn stop(&self) {
         self.stop.send_replace(true);
         self.stop.closed().await;

@@ -35,7 +35,6 @@ use serde_json::Value;
 use super::Node;
 use crate::kinds::view::{list, text};
 
-#[allow(unused_imports)] // Until the kubelet calls them.
 pub(crate) use self::{
     command::command,
     environment::environment,
@@ -43,7 +42,7 @@ pub(crate) use self::{
     limits::limits,
     mounts::{mounts, root_is_read_only},
     user::user,
-    volumes::{PodVolumes, SetupError},
+    volumes::PodVolumes,
 };
 
 /// Why a container cannot be created: its status is `waiting` with this reason and message.
