@@ -132,11 +132,11 @@ fn text(data: &[u8]) -> String {
 pub fn selectors(data: &[u8]) {
     let text = text(data);
     if let Ok(selector) = labels::Selector::parse(&text) {
-        std::hint::black_box(selector.matches(&json!({"a": "1"})));
+        let _ = selector.matches(&json!({"a": "1"}));
         let _ = selector.to_string();
     }
     if let Ok(selector) = fields::Selector::parse(&text).and_then(|selector| selector.for_kind("v1", "Pod")) {
-        selector.matches(|_| None);
+        let _ = selector.matches(|_| None);
     }
 }
 

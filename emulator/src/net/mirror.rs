@@ -41,10 +41,6 @@ impl<T: DeserializeOwned + Default> Mirror<T> {
         true
     }
 
-    pub(crate) fn get(&self, namespace: &str, name: &str) -> Option<&Arc<T>> {
-        self.objects.get(&(namespace.to_owned(), name.to_owned())).map(|(_, object)| object)
-    }
-
     /// All, with namespace and name.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str, &Arc<T>)> {
         self.objects.iter().map(|((namespace, name), (_, object))| (namespace.as_str(), name.as_str(), object))
@@ -68,11 +64,12 @@ mod tests {
         let mut mirror: Mirror<Value> = Mirror::new("services");
         assert!(mirror.refresh(&store));
         assert!(!mirror.refresh(&store));
-        let kept = mirror.get("ns", "b").unwrap().clone();
+        let object = |mirror: &Mirror<Value>, wanted: &str| mirror.iter().find(|(_, name, _)| *name == wanted).unwrap().2.clone();
+        let kept = object(&mirror, "b");
         store.replace(&a, first.revision, json!({"spec": 3})).unwrap();
         assert!(mirror.refresh(&store));
-        assert_eq!(mirror.get("ns", "a").unwrap()["spec"], 3);
-        assert!(Arc::ptr_eq(&kept, mirror.get("ns", "b").unwrap()));
+        assert_eq!(object(&mirror, "a")["spec"], 3);
+        assert!(Arc::ptr_eq(&kept, &object(&mirror, "b")));
         let second = store.get(&a).unwrap();
         store.remove(&a, second.revision).unwrap();
         assert!(mirror.refresh(&store));

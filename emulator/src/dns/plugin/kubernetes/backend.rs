@@ -63,9 +63,9 @@ impl View<'_> {
     pub(super) fn items(&self, name: &Name) -> Result<Vec<Item>, Missing> {
         let asked = parse(&self.below(name)).map_err(|()| Missing)?;
         match asked.tree {
-            Tree::None => return Ok(Vec::new()),
-            _ if names::is_reverse(&names::labels(name)) || !self.exposed(&asked.namespace) => return Err(Missing),
-            _ if asked.service.is_empty() => return Ok(Vec::new()),
+            Tree::None => Ok(Vec::new()),
+            _ if names::is_reverse(&names::labels(name)) || !self.exposed(&asked.namespace) => Err(Missing),
+            _ if asked.service.is_empty() => Ok(Vec::new()),
             Tree::Pods => self.pods(&asked),
             Tree::Services => self.services(&asked),
         }
