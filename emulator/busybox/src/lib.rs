@@ -7,6 +7,7 @@
 mod applet;
 mod applets;
 mod condition;
+mod deep;
 mod duration;
 mod echo;
 mod escapes;

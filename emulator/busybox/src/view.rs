@@ -143,15 +143,13 @@ impl View {
         {
             return proc::cgroup(self, rest.trim_start_matches('/'));
         }
-        if self.files().symlink_metadata(at).is_ok_and(|found| found.kind != Kind::Directory) {
+        let names = self.added_names(at);
+        let is_program = names.is_empty() && self.container.programs.paths().any(|path| path == text);
+        // What the container has there itself comes first.
+        if names.is_empty() && !is_program || self.files().symlink_metadata(at).is_ok() {
             return None;
         }
-        let programs = &self.container.programs;
-        if programs.paths().any(|path| path == text) {
-            return Some(Node::Program);
-        }
-        let names = self.added_names(at);
-        (!names.is_empty() && !self.files().exists(at)).then_some(Node::Directory(names))
+        Some(if is_program { Node::Program } else { Node::Directory(names) })
     }
 
     /// The names that a directory has beside the container's files.

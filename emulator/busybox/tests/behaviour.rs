@@ -161,6 +161,16 @@ async fn a_script_cannot_use_up_the_stack_or_the_processes() {
 }
 
 #[tokio::test]
+async fn directories_may_be_deep() {
+    let made = roomy();
+    let script = "d=$(yes d | head -n 100 | tr '\\n' /); mkdir -p $d; echo x > $d/f
+        for c in 'find d' 'ls -R d' 'du d' 'grep -r x d' 'chmod -R 700 d' 'cp -r d e' 'tar cf t d' 'mv e /root' 'rm -r d'; do
+            $c > out 2>&1 || { echo $c; head -n 1 out; }
+        done; ls";
+    assert_eq!(made.sh(script).await.stdout, "out\nt\n");
+}
+
+#[tokio::test]
 async fn paths_stay_inside() {
     let beside = tempfile::tempdir().must("a directory");
     let outside = beside.path().with_extension("outside");

@@ -5,6 +5,7 @@ use std::io;
 use k3s_arc_container::files::{Kind, Open};
 
 use crate::applet::{Applet, Ended};
+use crate::deep::Deep;
 use crate::reason::reason;
 use crate::streams::CHUNK;
 
@@ -66,13 +67,8 @@ pub(super) async fn cp(mut applet: Applet) -> Ended {
 }
 
 /// Copies one file, or a directory with all that is in it.
-fn copy<'a>(
-    applet: &'a Applet,
-    source: &'a str,
-    target: &'a str,
-    how: How,
-) -> futures::future::BoxFuture<'a, Result<(), String>> {
-    Box::pin(async move {
+fn copy<'a>(applet: &'a Applet, source: &'a str, target: &'a str, how: How) -> Deep<'a, Result<(), String>> {
+    Deep::new(async move {
         let view = &applet.view;
         let about = |path: &str, error: &io::Error| format!("can't {path}: {}", reason(error));
         let found = view.metadata(source, how.follow).map_err(|error| format!("can't stat '{source}': {}", reason(&error)))?;

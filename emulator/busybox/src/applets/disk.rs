@@ -4,6 +4,7 @@ use k3s_arc_container::files::{Kind, Open};
 
 use super::list::human;
 use crate::applet::{Applet, Ended, Stop};
+use crate::deep::with_stack;
 use crate::reason::reason;
 use crate::view::Opened;
 
@@ -118,7 +119,8 @@ fn sum(applet: &Applet, path: &str, exact: bool, depth: usize, lines: &mut Vec<L
     if is_directory {
         for name in applet.view.files().read_dir(applet.view.path(path)).unwrap_or_default() {
             // What cannot be seen was complained about.
-            bytes += sum(applet, &format!("{}/{name}", path.trim_end_matches('/')), exact, depth + 1, lines).unwrap_or(0);
+            bytes += with_stack(|| sum(applet, &format!("{}/{name}", path.trim_end_matches('/')), exact, depth + 1, lines))
+                .unwrap_or(0);
         }
     }
     lines.push((bytes, path.to_owned(), depth, is_directory));

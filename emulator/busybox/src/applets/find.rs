@@ -3,6 +3,7 @@
 use k3s_arc_container::files::{Kind, Metadata};
 
 use crate::applet::{Applet, Ended, Stop};
+use crate::deep::Deep;
 use crate::reason::reason;
 use crate::shell::matches;
 
@@ -179,13 +180,8 @@ pub(super) async fn find(mut applet: Applet) -> Ended {
     applet.end(status).await
 }
 
-fn visit<'a>(
-    applet: &'a mut Applet,
-    find: &'a Find,
-    path: String,
-    depth: usize,
-) -> futures::future::BoxFuture<'a, Result<i32, Stop>> {
-    Box::pin(async move {
+fn visit<'a>(applet: &'a mut Applet, find: &'a Find, path: String, depth: usize) -> Deep<'a, Result<i32, Stop>> {
+    Deep::new(async move {
         k3s_arc_container::breathe().await;
         let found = match applet.view.metadata(&path, false) {
             Ok(found) => found,

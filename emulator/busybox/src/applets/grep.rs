@@ -5,6 +5,7 @@ use regex::bytes::Regex;
 use tokio::io::AsyncReadExt;
 
 use crate::applet::{Applet, Ended, Options, Stop};
+use crate::deep::with_stack;
 use crate::expression::{Syntax, compile, fixed};
 use crate::reason::reason;
 use crate::streams::CHUNK;
@@ -95,7 +96,7 @@ fn below(applet: &Applet, path: &str, files: &mut Vec<String>) {
         return files.push(path.to_owned());
     }
     for name in applet.view.files().read_dir(applet.view.path(path)).unwrap_or_default() {
-        below(applet, &format!("{}/{name}", path.trim_end_matches('/')), files);
+        with_stack(|| below(applet, &format!("{}/{name}", path.trim_end_matches('/')), files));
     }
 }
 

@@ -4,6 +4,7 @@ use k3s_arc_container::files::{Kind, Metadata};
 
 use super::stat::{all_letters, user_name};
 use crate::applet::{Applet, Ended, Options, Stop};
+use crate::deep::Deep;
 use crate::reason::reason;
 use crate::users::group_numbered;
 
@@ -76,8 +77,8 @@ fn directory<'a>(
     options: &'a Options,
     header: bool,
     first: &'a mut bool,
-) -> futures::future::BoxFuture<'a, Result<i32, Stop>> {
-    Box::pin(async move {
+) -> Deep<'a, Result<i32, Stop>> {
+    Deep::new(async move {
         let names = match applet.view.read_dir(path) {
             Ok(names) => names,
             Err(error) => {

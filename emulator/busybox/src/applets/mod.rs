@@ -1,5 +1,6 @@
 //! The commands beside the shell. A file has those that are alike.
 
+mod awk;
 mod copy;
 mod date;
 mod dd;
@@ -20,6 +21,7 @@ mod show;
 mod stat;
 mod sums;
 mod system;
+mod tar;
 mod tree;
 mod wget;
 mod words;
@@ -93,6 +95,8 @@ pub(crate) fn all() -> Vec<Known> {
         applet!("tr", lines::tr, "[-cds] STRING1 [STRING2]"),
         applet!("uniq", lines::uniq, "[-cduiz] [-f,s,w N] [FILE [OUTFILE]]"),
         applet!("yes", lines::yes, "[STRING]"),
+        applet!("awk", awk::awk, "[-F SEP] '[PATTERN] {print [VALUE]...}' [FILE]..."),
+        applet!("tar", tar::tar, "c|x|t [-mpkvo] [-f TARFILE] [-C DIR] [FILE]..."),
         applet!("base64", sums::base64, "[-d] [-w COL] [FILE]"),
         applet!("df", disk::df, "[-PkmhTai] [-B SIZE] [-t TYPE] [FILESYSTEM]..."),
         applet!("du", disk::du, "[-aHLdclsxhmk] [FILE]..."),

@@ -3,6 +3,7 @@
 use k3s_arc_container::files::{Kind, Open};
 
 use crate::applet::{Applet, Ended, Stop};
+use crate::deep::with_stack;
 use crate::mode::change;
 use crate::reason::reason;
 use crate::users::{User, group_named};
@@ -113,7 +114,7 @@ fn remove(applet: &Applet, path: &str, recursive: bool, force: bool) -> Result<(
         return Err(format!("'{path}' is a directory"));
     }
     for name in files.read_dir(&at).unwrap_or_default() {
-        remove(applet, &format!("{}/{name}", path.trim_end_matches('/')), true, force)?;
+        with_stack(|| remove(applet, &format!("{}/{name}", path.trim_end_matches('/')), true, force))?;
     }
     files.remove_dir(&at).map_err(|error| format!("can't remove '{path}': {}", reason(&error)))
 }
@@ -167,7 +168,7 @@ fn with_all_below(applet: &Applet, path: &str, recursive: bool) -> Vec<String> {
     let is_directory = applet.view.metadata(path, false).is_ok_and(|found| found.kind == Kind::Directory);
     if recursive && is_directory {
         for name in applet.view.files().read_dir(applet.view.path(path)).unwrap_or_default() {
-            paths.extend(with_all_below(applet, &format!("{}/{name}", path.trim_end_matches('/')), true));
+            paths.extend(with_stack(|| with_all_below(applet, &format!("{}/{name}", path.trim_end_matches('/')), true)));
         }
     }
     paths

@@ -7,8 +7,8 @@ use futures::future::{BoxFuture, join_all};
 use k3s_arc_container::Output;
 
 use super::ast::{AndOr, Command, Connector, Item, Kind, List, Pipeline};
-use super::deep::Deep;
 use super::{Fd, Leave, Outcome, Shell};
+use crate::deep::Deep;
 use crate::streams::Source;
 
 /// Commands within commands, calls within calls. The real shell uses up its stack at some point, and crashes.

@@ -3,7 +3,6 @@
 mod arithmetic;
 mod ast;
 mod builtins;
-mod deep;
 mod exec;
 mod expand;
 mod glob;

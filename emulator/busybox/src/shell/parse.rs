@@ -93,7 +93,7 @@ impl Parser {
             return Err(Fault::new("nested too deeply"));
         }
         self.depth += 1;
-        let parsed = super::deep::with_stack(|| parse(self));
+        let parsed = crate::deep::with_stack(|| parse(self));
         self.depth -= 1;
         parsed
     }

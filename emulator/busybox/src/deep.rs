@@ -1,4 +1,4 @@
-//! Futures that are nested without end: a script that calls itself must not use up the stack of the thread that polls it.
+//! What is nested without end: a script that calls itself, or directories in directories, must not use up the stack of a thread.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -13,15 +13,15 @@ const LEAST: usize = 256 * 1024;
 const SIZE: usize = 4 << 20;
 
 /// Does something that may be nested deeply.
-pub(super) fn with_stack<T>(what: impl FnOnce() -> T) -> T {
+pub(crate) fn with_stack<T>(what: impl FnOnce() -> T) -> T {
     stacker::maybe_grow(LEAST, SIZE, what)
 }
 
 /// A future that is polled, and dropped, where there is stack enough.
-pub(super) struct Deep<'a, T>(Option<BoxFuture<'a, T>>);
+pub(crate) struct Deep<'a, T>(Option<BoxFuture<'a, T>>);
 
 impl<'a, T> Deep<'a, T> {
-    pub(super) fn new(future: impl Future<Output = T> + Send + 'a) -> Self {
+    pub(crate) fn new(future: impl Future<Output = T> + Send + 'a) -> Self {
         Self(Some(future.boxed()))
     }
 }
