@@ -22,7 +22,7 @@ pub(crate) struct Arguments {
 type Wanted = fn(&Value) -> bool;
 
 /// What is taken: the path, the kind, and how to tell those objects that a new cluster has from those that its use made.
-const TAKEN: [(&str, &str, &str, Wanted); 19] = [
+const TAKEN: [(&str, &str, &str, Wanted); 20] = [
     ("/api/v1/namespaces", "v1", "Namespace", |o| {
         ["default", "kube-node-lease", "kube-public", "kube-system"].contains(&name(o))
     }),
@@ -46,7 +46,7 @@ const TAKEN: [(&str, &str, &str, Wanted); 19] = [
     ("/api/v1/namespaces/default/services", "v1", "Service", |o| name(o) == "kubernetes"),
     ("/apis/storage.k8s.io/v1/storageclasses", "storage.k8s.io/v1", "StorageClass", |o| name(o) == "local-path"),
     ("/api/v1/namespaces/kube-system/configmaps", "v1", "ConfigMap", |o| {
-        ["coredns", "extension-apiserver-authentication", "local-path-config"].contains(&name(o))
+        ["cluster-dns", "coredns", "extension-apiserver-authentication", "local-path-config"].contains(&name(o))
     }),
     ("/api/v1/namespaces/kube-system/services", "v1", "Service", |o| name(o) == "kube-dns"),
     ("/apis/apps/v1/namespaces/kube-system/deployments", "apps/v1", "Deployment", |o| {
@@ -58,6 +58,7 @@ const TAKEN: [(&str, &str, &str, Wanted); 19] = [
         o["spec"]["service"].is_null() && !name(o).contains("k3s-arc")
     }),
     ("/api/v1/namespaces/kube-system/serviceaccounts", "v1", "ServiceAccount", |o| name(o) != "default"),
+    ("/apis/node.k8s.io/v1/runtimeclasses", "node.k8s.io/v1", "RuntimeClass", |_| true),
 ];
 
 fn name(object: &Value) -> &str {
