@@ -371,7 +371,7 @@ mod tests {
         std::fs::create_dir_all(&closed).unwrap();
         std::fs::write(closed.join("file"), "").unwrap();
         for closed in [&closed, &path.join("a")] {
-            std::fs::set_permissions(closed, std::fs::Permissions::from_mode(0)).unwrap();
+            std::fs::set_permissions(closed, std::fs::Permissions::from_mode(0o0)).unwrap();
         }
         drop(folder);
         assert!(!path.exists());

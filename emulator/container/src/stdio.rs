@@ -13,9 +13,6 @@ use crate::{breathe, pipe};
 /// Takes what is written, at once.
 type Take = dyn Fn(&[u8]) -> io::Result<()> + Send + Sync;
 
-/// Takes what is written.
-type Take = dyn Fn(&[u8]) -> io::Result<()> + Send + Sync;
-
 enum Sink {
     /// At once.
     Now(Box<Take>),
