@@ -123,6 +123,8 @@ async fn a_loop_lets_others_run_and_can_be_killed(#[case] script: &str) {
 #[case("yes | tr -d '\\n' | tail -n 1")]
 #[case("sort /dev/zero")]
 #[case("yes | tr -d '\\n' | read x")]
+#[case("yes $(head -c 900 /dev/zero | tr '\\0' a)'\\' | read x")]
+#[case("head -c 2000000 /dev/zero | tr '\\0' x | while read x; do :; done")]
 #[case("x=$(cat /dev/zero)")]
 #[case("x=a; while :; do x=$x$x; done")]
 #[case("dd if=/dev/zero of=/dev/null bs=100M count=1")]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::super::{Outcome, Shell};
 use crate::condition::{Asked, holds};
-use crate::held::Held;
+use crate::held::{Held, OutOfMemory};
 
 pub(super) async fn printf(shell: &mut Shell, args: &[String]) -> Outcome {
     let args = if args.first().is_some_and(|arg| arg == "--") { &args[1..] } else { args };
@@ -66,22 +66,25 @@ pub(super) async fn read(shell: &mut Shell, args: &[String]) -> Outcome {
         shell.print_error(prompt).await;
     }
     let Some(source) = shell.fds.get(&fd).and_then(|fd| fd.source.clone()) else { return Ok(1) };
-    let mut held = Held::new(&shell.container.memory);
+    let (mut held, mut whole) = (Held::new(&shell.container.memory), Held::new(&shell.container.memory));
     let reading = async {
         let mut text = Vec::new();
         loop {
             let line = source.read_until(end, &mut held).await.unwrap_or_default();
             let ended = line.last() == Some(&end);
             text.extend_from_slice(&line);
+            // With what is made of it, character by character.
+            whole.cover(text.len() * (1 + size_of::<Character>())).await?;
             let continued = !raw && ended && text.iter().rev().skip(1).take_while(|byte| **byte == b'\\').count() % 2 == 1;
             if !continued {
-                return (text, ended);
+                return Ok::<_, OutOfMemory>((text, ended));
             }
             text.truncate(text.len() - 2);
         }
     };
     let reading = shell.during(tokio::time::timeout(timeout.unwrap_or(Duration::from_secs(u64::from(u32::MAX))), reading));
-    let Ok((mut text, ended)) = reading.await else { return Ok(1) };
+    let Ok(read) = reading.await else { return Ok(1) };
+    let Ok((mut text, ended)) = read else { return Err(shell.fail("out of memory").await) };
     if ended {
         text.pop();
     }
@@ -93,9 +96,11 @@ pub(super) async fn read(shell: &mut Shell, args: &[String]) -> Outcome {
     Ok(i32::from(!ended))
 }
 
+/// A character, and whether it was escaped, and so separates nothing.
+type Character = (char, bool);
+
 async fn assign(shell: &mut Shell, text: &str, raw: bool, names: &[String]) -> Result<(), super::Leave> {
-    // Whether each character was escaped, and so separates nothing.
-    let mut characters: Vec<(char, bool)> = Vec::new();
+    let mut characters: Vec<Character> = Vec::new();
     let mut left = text.chars();
     while let Some(character) = left.next() {
         match character {
@@ -119,9 +124,9 @@ async fn assign(shell: &mut Shell, text: &str, raw: bool, names: &[String]) -> R
 }
 
 /// At most so many fields, the last of which has all that is left.
-fn split(characters: &[(char, bool)], separators: &str, most: usize) -> Vec<String> {
-    let separates = |(character, escaped): &(char, bool)| !escaped && separators.contains(*character);
-    let blank = |one: &(char, bool)| separates(one) && one.0.is_ascii_whitespace();
+fn split(characters: &[Character], separators: &str, most: usize) -> Vec<String> {
+    let separates = |(character, escaped): &Character| !escaped && separators.contains(*character);
+    let blank = |one: &Character| separates(one) && one.0.is_ascii_whitespace();
     let skip_blanks = |at: &mut usize| {
         while characters.get(*at).is_some_and(blank) {
             *at += 1;
