@@ -23,6 +23,9 @@ pub(crate) struct View {
 /// The usual mask, which [`Files`] heeds by itself.
 pub(crate) const UMASK: u32 = 0o022;
 
+/// Links that one path may go through (`MAXSYMLINKS`).
+const MOST_LINKS: u32 = 40;
+
 /// What is no file of the container.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Node {
@@ -168,6 +171,26 @@ impl View {
         names.sort();
         names.dedup();
         names
+    }
+
+    /// A path without links, of which the last name need not be there.
+    pub(crate) fn real(&self, path: impl AsRef<Path>) -> io::Result<PathBuf> {
+        let mut at = self.path(path);
+        for _ in 0..MOST_LINKS {
+            match self.files().canonicalize(&at) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                found => return found,
+            }
+            let parent = at.parent().unwrap_or(Path::new("/")).to_owned();
+            match self.files().read_link(&at) {
+                Ok(target) => at = parent.join(target),
+                Err(_) => {
+                    let name = at.file_name().unwrap_or_default();
+                    return Ok(self.files().canonicalize(parent)?.join(name));
+                }
+            }
+        }
+        Err(io::Error::other("Too many levels of symbolic links"))
     }
 
     /// Opens a file.

@@ -1,10 +1,5 @@
 //! Paths and what they lead to.
 
-use std::io;
-use std::path::{Path, PathBuf};
-
-use k3s_arc_container::Files;
-
 use crate::applet::{Applet, Ended};
 use crate::reason::reason;
 
@@ -63,7 +58,7 @@ pub(super) async fn readlink(mut applet: Applet) -> Ended {
     let [name] = names.as_slice() else { return Err(applet.misused()) };
     let path = applet.view.path(name);
     let files = applet.view.files();
-    let found = if options.has('f') { real_path(files, &path) } else { files.read_link(&path) };
+    let found = if options.has('f') { applet.view.real(name) } else { files.read_link(&path) };
     match found {
         Ok(target) => {
             applet.put(target.display().to_string()).await?;
@@ -81,20 +76,6 @@ pub(super) async fn readlink(mut applet: Applet) -> Ended {
     }
 }
 
-/// A path without links, of which the last step need not be there (`xmalloc_realpath_coreutils`).
-fn real_path(files: &Files, path: &Path) -> io::Result<PathBuf> {
-    let missing = match files.canonicalize(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => error,
-        found => return found,
-    };
-    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Err(missing) };
-    // Links that lead in circles have been refused.
-    match files.read_link(path) {
-        Ok(target) => real_path(files, &parent.join(target)),
-        Err(_) => Ok(files.canonicalize(parent)?.join(name)),
-    }
-}
-
 pub(super) async fn realpath(mut applet: Applet) -> Ended {
     let (_, names) = applet.options("", &[])?;
     if names.is_empty() {
@@ -102,7 +83,7 @@ pub(super) async fn realpath(mut applet: Applet) -> Ended {
     }
     let mut status = 0;
     for name in &names {
-        match real_path(applet.view.files(), &applet.view.path(name)) {
+        match applet.view.real(name) {
             Ok(target) => applet.line(target.display()).await?,
             Err(error) => {
                 applet.complain(format_args!("{name}: {}", reason(&error)));
