@@ -2,7 +2,11 @@
 
 use serde_json::Value;
 
+use crate::access::User;
 use crate::cluster::Cluster;
+use crate::controllers::events::{Events, Note, Source};
+use crate::field::quote;
+use crate::kinds::view::text;
 use crate::status::Refusal;
 use crate::store::Key;
 
@@ -15,10 +19,10 @@ pub(crate) fn boot(cluster: &Cluster, server: &str) -> Result<(), Refusal> {
         return Ok(());
     }
     let now = cluster.now();
+    let mut addons = Vec::new();
     for line in OBJECTS.lines() {
         let mut object: Value = serde_json::from_str(line).map_err(|e| Refusal::internal(&e.to_string()))?;
-        let text = |key: &str| object[key].as_str().unwrap_or_default().to_owned();
-        let (api_version, kind) = (text("apiVersion"), text("kind"));
+        let [api_version, kind] = ["apiVersion", "kind"].map(|key| text(&object[key]).to_owned());
         let (group, version) = api_version.split_once('/').unwrap_or(("", &api_version));
         let registry = cluster.registry();
         let Some(served) = registry.of_kind(group, version, &kind) else {
@@ -38,7 +42,25 @@ pub(crate) fn boot(cluster: &Cluster, server: &str) -> Result<(), Refusal> {
         let stored = cluster.store.create(&key, served.to_stored(object));
         if let Ok(stored) = stored {
             cluster.committed(served, &stored);
+            if kind == "Addon" {
+                addons.push(served.live(&stored));
+            }
         }
     }
+    tell_of(cluster, server, &addons);
     Ok(())
+}
+
+/// K3s's manifests have been applied, says who does that.
+fn tell_of(cluster: &Cluster, server: &str, addons: &[Value]) {
+    let (mut events, user) = (Events::default(), User::system());
+    let source = Source { component: "deploy", host: server };
+    for addon in addons {
+        let at = quote(text(&addon["spec"]["source"]));
+        for (reason, doing) in [("ApplyingManifest", "Applying"), ("AppliedManifest", "Applied")] {
+            let message = format!("{doing} manifest at {at}");
+            let note = Note { about: addon, part: "", source, warning: false, reason, message: &message };
+            events.record(cluster, &user, &note);
+        }
+    }
 }

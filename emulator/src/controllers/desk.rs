@@ -329,7 +329,12 @@ impl Desk {
         self.events.borrow_mut().record(&self.cluster, &self.user, note);
     }
 
-    /// The same for what lasts: it is told when it begins.
+    /// Whether anything was told of an object by that component.
+    pub(crate) fn has_told(&self, about: &Value, component: &str) -> bool {
+        self.events.borrow().knows(&note(about, component, false, "", ""))
+    }
+
+    /// The same as [`Self::tell`] for what lasts: it is told when it begins.
     pub(crate) fn tell_once(&self, about: &Value, component: &str, warning: bool, reason: &str, message: &str) {
         let note = note(about, component, warning, reason, message);
         if !self.events.borrow().has(&note) {

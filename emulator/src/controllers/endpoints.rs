@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use md5::{Digest as _, Md5};
 use serde_json::{Map, Value, json};
 
 use super::desk::{Controller, Desk, NODES, PODS, Resource, SERVICES};
@@ -13,8 +14,8 @@ use crate::kinds::selector;
 use crate::kinds::view::{entries, list, text};
 use crate::status::Refusal;
 
-const ENDPOINTS: Resource = ("", "endpoints");
-const SLICES: Resource = ("discovery.k8s.io", "endpointslices");
+pub(super) const ENDPOINTS: Resource = ("", "endpoints");
+pub(super) const SLICES: Resource = ("discovery.k8s.io", "endpointslices");
 
 pub(super) const CONTROLLER: Controller = Controller { watches: &[SERVICES, PODS, ENDPOINTS, SLICES], settle };
 
@@ -22,7 +23,7 @@ const HEADLESS: &str = "service.kubernetes.io/headless";
 const TRIGGER: &str = "endpoints.kubernetes.io/last-change-trigger-time";
 const OF_ENDPOINTS: (&str, &str) = ("endpoints.kubernetes.io/managed-by", "endpoint-controller");
 const OF_SLICES: (&str, &str) = ("endpointslice.kubernetes.io/managed-by", "endpointslice-controller.k8s.io");
-const SERVICE_NAME: &str = "kubernetes.io/service-name";
+pub(super) const SERVICE_NAME: &str = "kubernetes.io/service-name";
 /// The most endpoints of one slice.
 const PER_SLICE: usize = 100;
 
@@ -84,7 +85,7 @@ fn trigger(service: &Value, pods: &[Arc<Value>], present: Option<&Value>) -> Opt
     let last = text(&present["metadata"]["annotations"][TRIGGER]);
     let last = if last.is_empty() { text(&present["metadata"]["creationTimestamp"]) } else { last };
     let ready = pods.iter().filter_map(|pod| super::conditions::find(&pod["status"], "Ready"));
-    ready.map(|condition| text(&condition["lastTransitionTime"])).filter(|at| *at > last).min().map(str::to_owned)
+    ready.map(|condition| text(&condition["lastTransitionTime"])).filter(|at| *at >= last).min().map(str::to_owned)
 }
 
 /// The number that a service's port means on a pod.
@@ -113,7 +114,27 @@ fn ports(service: &Value, pod: &Value, with_empty_name: bool) -> Vec<Value> {
         }
         one
     });
-    ports.collect()
+    let mut ports: Vec<Value> = ports.collect();
+    ports.sort_by_cached_key(|port| hash(port, with_empty_name));
+    ports
+}
+
+/// What a port is sorted by: the hash of what go-spew prints of the Go struct, `EndpointPort` of either API (`DeepHashObject`).
+fn hash(port: &Value, of_slice: bool) -> Vec<u8> {
+    let (name, protocol, number) = (text(&port["name"]), text(&port["protocol"]), &port["port"]);
+    let app = port["appProtocol"].as_str().unwrap_or("<nil>");
+    let printed = if of_slice {
+        format!(
+            "(v1.EndpointPort){{Name:(*string){name} Protocol:(*v1.Protocol){protocol} Port:(*int32){number} \
+             AppProtocol:(*string){app}}}"
+        )
+    } else {
+        format!(
+            "(v1.EndpointPort){{Name:(string){name} Port:(int32){number} Protocol:(v1.Protocol){protocol} \
+             AppProtocol:(*string){app}}}"
+        )
+    };
+    Md5::digest(printed).to_vec()
 }
 
 fn reference(pod: &Value) -> Value {
@@ -233,9 +254,12 @@ fn sync_slices(desk: &Desk, service: &Value, pods: &[Arc<Value>], present: &[Arc
     let labels = labels(service, &[OF_SLICES, (SERVICE_NAME, text(&service["metadata"]["name"]))]);
     let trigger = trigger(service, pods, present.first().map(AsRef::as_ref));
     let mut left: Vec<&Arc<Value>> = present.iter().filter(|slice| !pods::is_going(slice)).collect();
+    let all_ports: Vec<Value> = wanted.iter().map(|(ports, _)| ports.clone()).collect();
     for (ports, endpoints) in wanted {
-        // One of other ports is not changed but replaced.
-        let Some(at) = left.iter().position(|slice| slice["ports"] == ports) else {
+        // One of other ports that would go becomes this one (`finalize`).
+        let kept = |slice: &&Arc<Value>| all_ports.contains(&slice["ports"]);
+        let same = left.iter().position(|slice| slice["ports"] == ports);
+        let Some(at) = same.or_else(|| left.iter().position(|slice| !kept(slice))) else {
             let mut slice = json!({
                 "kind": "EndpointSlice",
                 "apiVersion": "discovery.k8s.io/v1",
@@ -253,11 +277,12 @@ fn sync_slices(desk: &Desk, service: &Value, pods: &[Arc<Value>], present: &[Arc
             continue;
         };
         let slice = left.remove(at);
-        if slice["endpoints"] == endpoints && slice["metadata"]["labels"] == labels {
+        if slice["endpoints"] == endpoints && slice["ports"] == ports && slice["metadata"]["labels"] == labels {
             continue;
         }
         desk.update(SLICES, slice, Part::Whole, &|live| {
             live["endpoints"] = endpoints.clone();
+            live["ports"] = ports.clone();
             live["metadata"]["labels"] = labels.clone();
             set_trigger(live, trigger.as_deref());
         })?;

@@ -58,7 +58,9 @@ impl Note<'_> {
 
     /// Each source has a history of each object.
     fn history_key(&self) -> String {
-        format!("{}/{}/{}", self.source.component, self.source.host, text(&self.about["metadata"]["uid"]))
+        let metadata = &self.about["metadata"];
+        let [namespace, name, uid] = ["namespace", "name", "uid"].map(|field| text(&metadata[field]));
+        format!("{}/{} {namespace}/{name} {uid}", self.source.component, self.source.host)
     }
 }
 
@@ -83,16 +85,32 @@ struct Told {
 }
 
 /// The events told so far.
-#[derive(Default)]
 pub(crate) struct Events {
+    /// Whose fields they are.
+    manager: &'static str,
     /// By source and object.
     objects: HashMap<String, History>,
 }
 
+impl Default for Events {
+    fn default() -> Self {
+        Self::of(super::MANAGER)
+    }
+}
+
 impl Events {
+    pub(crate) fn of(manager: &'static str) -> Self {
+        Self { manager, objects: HashMap::new() }
+    }
+
     /// Whether that was told of the object already.
     pub(crate) fn has(&self, note: &Note<'_>) -> bool {
         self.objects.get(&note.history_key()).is_some_and(|history| history.told.contains_key(&note.message_key()))
+    }
+
+    /// Whether the object was told of by that source at all.
+    pub(crate) fn knows(&self, note: &Note<'_>) -> bool {
+        self.objects.contains_key(&note.history_key())
     }
 
     pub(crate) fn record(&mut self, cluster: &Cluster, user: &User, note: &Note<'_>) {
@@ -124,8 +142,9 @@ impl Events {
             return;
         }
         *budget = Some((left - 1.0, now));
-        let is_there = told.name.as_ref().is_some_and(|name| again(cluster, user, note, &message, (name, told.count)));
-        if !is_there && let Some(name) = tell(cluster, user, note, &message, told) {
+        let is_there =
+            told.name.as_ref().is_some_and(|name| again(cluster, (user, self.manager), note, &message, (name, told.count)));
+        if !is_there && let Some(name) = tell(cluster, (user, self.manager), note, &message, told) {
             told.name = Some(name);
         }
     }
@@ -140,10 +159,10 @@ pub(super) fn namespace(about: &Value) -> &str {
 /// An object as events name it (`reference.GetReference`).
 pub(super) fn reference(about: &Value) -> Value {
     let metadata = &about["metadata"];
-    let mut reference = json!({"kind": about["kind"], "name": metadata["name"], "uid": metadata["uid"]});
+    let mut reference = json!({"kind": about["kind"], "name": metadata["name"]});
     // The kubelet speaks of its node by name alone.
     put(&mut reference, "apiVersion", about["apiVersion"].clone());
-    for field in ["resourceVersion", "namespace"] {
+    for field in ["uid", "resourceVersion", "namespace"] {
         put(&mut reference, field, metadata[field].clone());
     }
     reference
@@ -155,9 +174,10 @@ pub(super) fn name(about: &Value, now: Timestamp) -> String {
 }
 
 /// Says of an event how often it was; false when it is gone.
-fn again(cluster: &Cluster, user: &User, note: &Note<'_>, message: &str, (name, count): (&str, i64)) -> bool {
+fn again(cluster: &Cluster, (user, manager): (&User, &str), note: &Note<'_>, message: &str, (name, count): (&str, i64)) -> bool {
     let Some(events) = cluster.registry().any_version("", "events") else { return false };
-    let call = call(cluster, user, &events, namespace(note.about), name, "");
+    let mut call = call(cluster, user, &events, namespace(note.about), name, "");
+    call.options.manager = manager.to_owned();
     let counted = call.update(Part::Whole, false, &|live| {
         let mut next = live.clone();
         next["count"] = count.into();
@@ -168,7 +188,7 @@ fn again(cluster: &Cluster, user: &User, note: &Note<'_>, message: &str, (name, 
     counted.is_ok()
 }
 
-fn tell(cluster: &Cluster, user: &User, note: &Note<'_>, message: &str, told: &Told) -> Option<String> {
+fn tell(cluster: &Cluster, (user, manager): (&User, &str), note: &Note<'_>, message: &str, told: &Told) -> Option<String> {
     let events = cluster.registry().any_version("", "events")?;
     let now = cluster.clock();
     let name = name(note.about, now);
@@ -197,5 +217,7 @@ fn tell(cluster: &Cluster, user: &User, note: &Note<'_>, message: &str, told: &T
         "reportingInstance": note.source.host,
     });
     // In a namespace that ends nothing is told any more.
-    call(cluster, user, &events, namespace(note.about), "", "").create(event).ok().map(|_| name)
+    let mut call = call(cluster, user, &events, namespace(note.about), "", "");
+    call.options.manager = manager.to_owned();
+    call.create(event).ok().map(|_| name)
 }

@@ -1,6 +1,7 @@
 //! What happens behind the API by itself.
 
 mod aggregation;
+mod api_endpoints;
 pub(crate) mod conditions;
 mod cron_jobs;
 mod daemon_sets;
@@ -9,10 +10,12 @@ mod deployments;
 pub(crate) mod desk;
 mod disruption;
 mod endpoints;
+mod ephemeral;
 pub(crate) mod events;
 mod garbage;
 mod hash;
 mod jobs;
+mod mirroring;
 mod namespaces;
 mod node_hosts;
 mod nodes;
@@ -55,7 +58,8 @@ pub(crate) fn start(cluster: &Arc<Cluster>, tasks: &mut JoinSet<()>) {
 }
 
 /// Those that look at objects of one another.
-static WORKLOADS: [desk::Controller; 14] = [
+static WORKLOADS: [desk::Controller; 17] = [
+    ephemeral::CONTROLLER,
     volumes::CONTROLLER,
     protection::CONTROLLER,
     deployments::CONTROLLER,
@@ -65,7 +69,9 @@ static WORKLOADS: [desk::Controller; 14] = [
     jobs::CONTROLLER,
     replicas::REPLICA_SET,
     replicas::REPLICATION_CONTROLLER,
+    api_endpoints::CONTROLLER,
     endpoints::CONTROLLER,
+    mirroring::CONTROLLER,
     disruption::CONTROLLER,
     scheduler::CONTROLLER,
     nodes::CONTROLLER,

@@ -8,6 +8,7 @@ use super::desk::{CLAIMS, Controller, Desk, PODS, REVISIONS, STATEFUL_SETS};
 use super::pods::{self, Pods};
 use super::revisions;
 use crate::admission::Objects;
+use crate::kinds::meta::Part;
 use crate::kinds::selector;
 use crate::kinds::view::{entries, int, list, text};
 use crate::status::Refusal;
@@ -142,6 +143,7 @@ impl<'d> Set<'d> {
             if one_by_one && !self.is_available(pod) && (Some(at) != first_sick || !healthy) {
                 return Ok(());
             }
+            self.give_claims(pod)?;
             self.delete(pod)?;
             if one_by_one {
                 return Ok(());
@@ -263,6 +265,33 @@ impl<'d> Set<'d> {
                     }
                     return Err(refusal);
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// The claims of a pod that is one too many go with it, if the set keeps none (`updateClaimOwnerRefForSetAndPod`).
+    fn give_claims(&self, pod: &Value) -> Result<(), Refusal> {
+        let spec = &self.set["spec"];
+        if spec["persistentVolumeClaimRetentionPolicy"]["whenScaled"] != "Delete" {
+            return Ok(());
+        }
+        let owner = pods::reference(pod);
+        for template in list(&spec["volumeClaimTemplates"]) {
+            let name = self.claim_name(template, ordinal(pod).unwrap_or_default());
+            let claim = self.desk.get(CLAIMS.0, CLAIMS.1, text(&pod["metadata"]["namespace"]), &name);
+            let Some(claim) = claim.filter(|claim| !list(&claim["metadata"]["ownerReferences"]).contains(&owner)) else {
+                continue;
+            };
+            let given = self.desk.update(CLAIMS, &claim, Part::Whole, &|live| {
+                let others = list(&live["metadata"]["ownerReferences"]).iter();
+                let others = others.filter(|other| other["uid"] != self.set["metadata"]["uid"]).cloned();
+                let all: Vec<Value> = others.chain([owner.clone()]).collect();
+                live["metadata"]["ownerReferences"] = all.into();
+            });
+            match given {
+                Err(refusal) if refusal.reason != "NotFound" => return Err(refusal),
+                _ => {}
             }
         }
         Ok(())

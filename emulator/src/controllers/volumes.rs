@@ -1,6 +1,8 @@
 //! Claims and the volumes that are made for them by hand: who gets which (`pkg/controller/volume/persistentvolume`). What a
 //! provisioner makes is bound in the same way.
 
+mod reclaim;
+
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -11,7 +13,7 @@ use crate::admission::Objects;
 use crate::kinds::meta::Part;
 use crate::kinds::quantity::Quantity;
 use crate::kinds::selector;
-use crate::kinds::view::{list, text};
+use crate::kinds::view::{list, remove, text};
 use crate::status::Refusal;
 
 pub(crate) const CLASSES: Resource = ("storage.k8s.io", "storageclasses");
@@ -54,14 +56,25 @@ pub(crate) fn is_for(volume: &Value, claim: &Value) -> bool {
         && (uid.is_empty() || metadata["uid"] == uid)
 }
 
-/// The phase of a volume; it as it is then, if that is another one.
+/// The phase of a volume; it as it is then, if that is another one. One that is not used any more may go.
 fn sync_volume(desk: &Desk, volume: &Value) -> Option<Value> {
+    let synced = sync_phase(desk, volume);
+    let now = synced.as_ref().unwrap_or(volume);
+    if now["status"]["phase"] == "Released" && reclaim::is_ours(now) {
+        return reclaim::delete(desk, now).or(synced);
+    }
+    synced
+}
+
+fn sync_phase(desk: &Desk, volume: &Value) -> Option<Value> {
     let reference = &volume["spec"]["claimRef"];
     let phase = if text(&reference["uid"]).is_empty() {
         "Available"
     } else {
         let claim = desk.get(CLAIMS.0, CLAIMS.1, text(&reference["namespace"]), text(&reference["name"]));
         match claim.filter(|claim| claim["metadata"]["uid"] == reference["uid"]) {
+            // What could not be deleted then cannot be now.
+            None if volume["status"]["phase"] == "Failed" => return None,
             None => "Released",
             // The rest of the binding is done with the claim.
             Some(claim) if claim["spec"]["volumeName"] == volume["metadata"]["name"] => "Bound",
@@ -75,7 +88,10 @@ fn sync_volume(desk: &Desk, volume: &Value) -> Option<Value> {
 }
 
 fn set_phase(desk: &Desk, resource: Resource, object: &Value, phase: &str) -> Option<Value> {
-    let written = desk.update(resource, object, Part::Status, &|live| live["status"]["phase"] = phase.into());
+    let written = desk.update(resource, object, Part::Status, &|live| {
+        live["status"]["phase"] = phase.into();
+        remove(&mut live["status"], "message");
+    });
     desk.heard(object, written)
 }
 
@@ -132,11 +148,12 @@ fn bind(desk: &Desk, claim: &Value, volumes: &mut [Arc<Value>]) -> Result<(), Re
         named.filter(|at| volumes[*at]["spec"]["claimRef"].is_null() || is_for(&volumes[*at], claim))
     };
     let Some(at) = at else {
+        let is_new = !desk.has_told(claim, COMPONENT);
         if claim["status"]["phase"] != "Pending" {
             set_phase(desk, CLAIMS, claim, "Pending");
         }
         if wanted.is_empty() {
-            ask(desk, claim)?
+            ask(desk, claim, is_new)?
         }
         return Ok(());
     };
@@ -218,7 +235,7 @@ fn waits_for_pod(desk: &Desk, claim: &Value) -> bool {
 }
 
 /// What a claim waits for that no volume suits.
-fn ask(desk: &Desk, claim: &Value) -> Result<(), Refusal> {
+fn ask(desk: &Desk, claim: &Value, is_new: bool) -> Result<(), Refusal> {
     let name = class(claim);
     if waits_for_pod(desk, claim) {
         let uses = |pod: &Value| {
@@ -227,8 +244,12 @@ fn ask(desk: &Desk, claim: &Value) -> Result<(), Refusal> {
                     .iter()
                     .any(|v| v["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"])
         };
+        // The real one looks at a claim as soon as it is made, when pods that are made after it are not there yet.
+        let version = |object: &Value| text(&object["metadata"]["resourceVersion"]).parse::<u64>().unwrap_or_default();
+        let was_there = |pod: &Value| !is_new || version(pod) < version(claim);
         let waiting = desk.within(PODS, text(&claim["metadata"]["namespace"]));
-        let waiting: Vec<&str> = waiting.iter().filter(|pod| uses(pod)).map(|pod| text(&pod["metadata"]["name"])).collect();
+        let waiting: Vec<&str> =
+            waiting.iter().filter(|pod| uses(pod) && was_there(pod)).map(|pod| text(&pod["metadata"]["name"])).collect();
         let (reason, message) = match waiting[..] {
             [] => ("WaitForFirstConsumer", "waiting for first consumer to be created before binding".to_owned()),
             [one] => ("WaitForPodScheduled", format!("waiting for pod {one} to be scheduled")),

@@ -36,5 +36,7 @@ const COMMIT: &str = "1db4568df";
 /// The image, with a CoreDNS that looks at a cluster's objects.
 pub(crate) fn image(cluster: Weak<Cluster>) -> Image {
     let program = move |process: Process| program::run(process, cluster.clone());
-    Image::new().program("/coredns", program).entrypoint(["/coredns"]).user(65532, 65532)
+    let users = "root:x:0:0:root:/root:/sbin/nologin\nnobody:x:65534:65534:nobody:/nonexistent:/sbin/nologin\n\
+                 nonroot:x:65532:65532:nonroot:/home/nonroot:/sbin/nologin\n";
+    Image::new().program("/coredns", program).file("/etc/passwd", users, 0o644).entrypoint(["/coredns"]).user(65532, 65532)
 }

@@ -29,7 +29,7 @@ use services::{Backend, Services};
 use sockets::Sockets;
 
 /// Where the API server listens on its node.
-const API_PORT: u16 = 6443;
+pub(crate) const API_PORT: u16 = 6443;
 
 #[derive(Debug, Default)]
 struct Addresses {

@@ -7,8 +7,10 @@ use std::time::{Duration, Instant};
 
 use k3s_arc_container::Transport;
 
+use super::API_PORT;
 use super::mirror::Mirror;
 use super::objects::{Service, Slice, transport};
+use crate::node::address_of;
 use crate::store::Store;
 
 /// `DefaultClientIPServiceAffinitySeconds`.
@@ -96,11 +98,17 @@ impl Services {
             });
             for port in &service.spec.ports {
                 let Some(transport) = transport(&port.protocol) else { continue };
+                let mut endpoints = endpoints(own, &port.name, transport);
+                let is_api = (namespace, name) == API;
+                if is_api {
+                    // It is there, whatever nodes there are.
+                    endpoints.retain(|endpoint| *endpoint != SocketAddr::new(address_of(0), API_PORT));
+                }
                 let target = Arc::new(Port {
-                    endpoints: endpoints(own, &port.name, transport),
+                    endpoints,
                     local: service.spec.internal_traffic_policy.as_deref() == Some("Local"),
                     affinity: sticky,
-                    is_api: (namespace, name) == API,
+                    is_api,
                 });
                 for address in &addresses {
                     self.ports.insert((SocketAddr::new(*address, port.port), transport), target.clone());

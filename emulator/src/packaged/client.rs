@@ -27,7 +27,7 @@ impl Client {
     pub(super) fn new(cluster: Arc<Cluster>, namespace: &str, account: &str, manager: &'static str) -> Self {
         let name = format!("system:serviceaccount:{namespace}:{account}");
         let groups = ["system:serviceaccounts", &format!("system:serviceaccounts:{namespace}")];
-        Self { user: User::new(&name, &groups), cluster, manager, events: Mutex::default() }
+        Self { user: User::new(&name, &groups), cluster, manager, events: Mutex::new(Events::of(manager)) }
     }
 
     fn served(&self, resource: &str) -> Result<Arc<Served>, Refusal> {

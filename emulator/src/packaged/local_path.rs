@@ -199,6 +199,12 @@ impl Provisioner {
         }
         let class_name = text(&claim["spec"]["storageClassName"]);
         let of = format!("{}/{}", text(&metadata["namespace"]), text(&metadata["name"]));
+        if claim["spec"]["volumeMode"] == "Block" {
+            // Said before it begins (`canProvision`).
+            let message = format!("{NAME} does not support block volume provisioning");
+            self.client.tell(claim, &self.identity, true, "ProvisioningFailed", &message);
+            return Err(());
+        }
         let message = format!("External provisioner is provisioning volume for claim {}", crate::field::quote(&of));
         self.client.tell(claim, &self.identity, false, "Provisioning", &message);
         let made = match cluster.get("storage.k8s.io", CLASSES, "", class_name) {
@@ -234,9 +240,6 @@ impl Provisioner {
         let spec = &claim["spec"];
         if !spec["selector"].is_null() {
             return Err("claim.Spec.Selector is not supported".into());
-        }
-        if spec["volumeMode"] == "Block" {
-            return Err(format!("{NAME} does not support block volume provisioning"));
         }
         if list(&spec["accessModes"]).iter().any(|mode| !matches!(text(mode), "ReadWriteOnce" | "ReadWriteOncePod")) {
             return Err("NodePath only supports ReadWriteOnce and ReadWriteOncePod (1.22+) access modes".into());

@@ -108,7 +108,9 @@ fn directory<'a>(
         }
         sort(&mut entries, options);
         if options.has('l') || options.has('s') {
-            let blocks: u64 = entries.iter().map(|entry| entry.found.size.div_ceil(4096) * 4).sum();
+            // Where a link leads is kept with the link itself.
+            let files = entries.iter().filter(|entry| entry.found.kind != Kind::Link);
+            let blocks: u64 = files.map(|entry| entry.found.size.div_ceil(4096) * 4).sum();
             applet.put(format!("total {blocks}\n")).await?;
         }
         show(applet, &entries, options).await?;

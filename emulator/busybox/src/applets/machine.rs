@@ -65,14 +65,28 @@ pub(super) async fn hostname(mut applet: Applet) -> Ended {
         return Err(applet.fail("sethostname: Operation not permitted"));
     }
     let name = applet.view.container.hostname.clone();
+    let full = || full_name(&applet, &name);
     let shown = match () {
         () if options.has('i') => applet.view.container.net.address().to_string(),
-        () if options.has('s') => name.split('.').next().unwrap_or_default().to_owned(),
-        () if options.has('d') => name.split_once('.').map_or(String::new(), |(_, domain)| domain.to_owned()),
-        () => name,
+        () if options.has('f') => full(),
+        () if options.has('s') => full().split('.').next().unwrap_or_default().to_owned(),
+        () if options.has('d') => match full().split_once('.') {
+            Some((_, domain)) => domain.to_owned(),
+            None => return applet.end(0).await,
+        },
+        () => name.clone(),
     };
     applet.line(shown).await?;
     applet.end(0).await
+}
+
+/// The first of the names that `/etc/hosts` has for the machine (`gethostbyname`).
+fn full_name(applet: &Applet, name: &str) -> String {
+    let hosts = applet.view.files().read_to_string("/etc/hosts").unwrap_or_default();
+    let lines = hosts.lines().filter_map(|line| line.split('#').next());
+    let mut names = lines.map(|line| line.split_whitespace().skip(1).collect::<Vec<_>>());
+    let found = names.find(|names| names.contains(&name));
+    found.and_then(|names| names.first().map(|first| (*first).to_owned())).unwrap_or_else(|| name.to_owned())
 }
 
 pub(super) async fn uname(mut applet: Applet) -> Ended {

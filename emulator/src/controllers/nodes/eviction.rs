@@ -52,17 +52,23 @@ pub(super) fn settle(desk: &Desk, node: &Value, pods: &[Arc<Value>]) {
             None if since.is_some() => {
                 desk.leaving.borrow_mut().remove(uid);
                 let of = format!("{}/{}", text(&pod["metadata"]["namespace"]), text(&pod["metadata"]["name"]));
-                desk.tell(pod, COMPONENT, false, "TaintManagerEviction", &format!("Cancelling deletion of Pod {of}"));
+                desk.tell(&by_name(pod), COMPONENT, false, "TaintManagerEviction", &format!("Cancelling deletion of Pod {of}"));
             }
             None => {}
         }
     }
 }
 
+/// A pod as this controller speaks of it: by name alone.
+fn by_name(pod: &Value) -> Value {
+    let metadata = &pod["metadata"];
+    json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": metadata["name"], "namespace": metadata["namespace"]}})
+}
+
 fn evict(desk: &Desk, pod: &Value) {
     let metadata = &pod["metadata"];
     let of = format!("{}/{}", text(&metadata["namespace"]), text(&metadata["name"]));
-    desk.tell(pod, COMPONENT, false, "TaintManagerEviction", &format!("Marking for deletion Pod {of}"));
+    desk.tell(&by_name(pod), COMPONENT, false, "TaintManagerEviction", &format!("Marking for deletion Pod {of}"));
     disrupt(desk, pod, "DeletionByTaintManager", "Taint manager: deleting due to NoExecute taint", false);
     let deleted = desk.delete(PODS, pod, None);
     desk.heard(pod, deleted);

@@ -57,14 +57,13 @@ pub(super) const NODE: Rules = Rules {
     ..Rules::PLAIN
 };
 
-/// `podCIDR` is the first of `podCIDRs`.
+/// `podCIDR` is the first of `podCIDRs`; where they differ, it is the one that counts (`Convert_v1_NodeSpec_To_core_NodeSpec`).
 fn sync_cidrs(node: &mut Value) {
     let Some(spec) = node.get_mut("spec") else { return };
     let (one, first) = (spec["podCIDR"].clone(), list(&spec["podCIDRs"]).first().cloned());
     match first {
-        None if !text(&one).is_empty() => put(spec, "podCIDRs", Value::Array(vec![one])),
-        // The internal form knows the list only.
-        Some(first) if first != one => put(spec, "podCIDR", first),
+        Some(first) if text(&one).is_empty() => put(spec, "podCIDR", first),
+        first if !text(&one).is_empty() && first.as_ref() != Some(&one) => put(spec, "podCIDRs", Value::Array(vec![one])),
         _ => {}
     }
 }

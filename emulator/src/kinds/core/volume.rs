@@ -330,7 +330,10 @@ fn validate_change(was: &Value, is: &Value, errors: &mut Errors) {
     immutable(&was["volumeMode"], &is["volumeMode"], &Path::new("volumeMode"), errors);
     if !was["nodeAffinity"].is_null() && !same(&was["nodeAffinity"], &is["nodeAffinity"]) {
         let detail = "field is immutable, except for updating from beta label to GA";
-        let body = internal::invalid("VolumeNodeAffinity", &is["nodeAffinity"], detail);
+        let body = match &is["nodeAffinity"] {
+            Value::Null => format!("Invalid value: null: {detail}"),
+            affinity => internal::invalid("VolumeNodeAffinity", affinity, detail),
+        };
         errors.other(crate::field::Kind::Invalid, "nodeAffinity", body);
     }
     let class = "volumeAttributesClassName";

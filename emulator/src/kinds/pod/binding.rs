@@ -65,6 +65,8 @@ pub(crate) fn bind(pod: &Value, binding: &Value, now: &str) -> Result<Value, Ref
     }
     if let Some(status) = view::object(&mut bound, "status") {
         set_scheduled(status, now);
+        // `ClearingNominatedNodeNameAfterBinding`
+        status.remove("nominatedNodeName");
     }
     Ok(bound)
 }

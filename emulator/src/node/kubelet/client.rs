@@ -19,6 +19,7 @@ pub(super) type Resource = (&'static str, &'static str);
 
 #[cfg(test)]
 pub(super) const EVENTS: Resource = ("", "events");
+pub(super) const CSI_NODES: Resource = ("storage.k8s.io", "csinodes");
 pub(super) const LEASES: Resource = ("coordination.k8s.io", "leases");
 pub(super) const NODES: Resource = ("", "nodes");
 pub(super) const PODS: Resource = ("", "pods");

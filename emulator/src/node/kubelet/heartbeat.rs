@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::Context;
-use super::client::{LEASES, NODES, heard};
+use super::client::{CSI_NODES, LEASES, NODES, heard};
 use super::node_status;
 use crate::kinds::meta::Part;
 
@@ -18,6 +18,9 @@ const RENEWAL: Duration = Duration::from_secs(10);
 const LEASE_SECONDS: i64 = 40;
 /// How often the status is told though it is the same (`nodeStatusReportFrequency`).
 const REPORT: SignedDuration = SignedDuration::from_secs(300);
+/// The drivers that were built in once.
+const MIGRATED: &str = "kubernetes.io/aws-ebs,kubernetes.io/azure-disk,kubernetes.io/azure-file,kubernetes.io/cinder,\
+                        kubernetes.io/gce-pd,kubernetes.io/portworx-volume,kubernetes.io/vsphere-volume";
 const NAMESPACE: &str = "kube-node-lease";
 
 /// Whom the events of a node are about: its uid is its name, and it has no version.
@@ -34,8 +37,29 @@ pub(super) fn register(context: &Context) {
         heard(&object, context.client.create(NODES, "", object.clone()));
     }
     report(context, true);
+    tell_drivers(context);
     context.recorder.normal(&about, "", "NodeAllocatableEnforced", "Updated Node Allocatable limit across pods");
     renew(context);
+}
+
+/// The object that says which CSI drivers a node has: none (`pkg/volume/csi/nodeinfomanager`).
+fn tell_drivers(context: &Context) {
+    let name = context.node.name();
+    if context.client.get(CSI_NODES, "", name).is_some() {
+        return;
+    }
+    let node = context.client.get(NODES, "", name).unwrap_or_default();
+    let drivers = json!({
+        "kind": "CSINode",
+        "apiVersion": "storage.k8s.io/v1",
+        "metadata": {
+            "name": name,
+            "annotations": {"storage.alpha.kubernetes.io/migrated-plugins": MIGRATED},
+            "ownerReferences": [{"apiVersion": "v1", "kind": "Node", "name": name, "uid": node["metadata"]["uid"]}],
+        },
+        "spec": {"drivers": null},
+    });
+    heard(&drivers, context.client.create(CSI_NODES, "", drivers.clone()));
 }
 
 /// Tells the status, if it has changed or is to be told anyway. Returns whether it was.

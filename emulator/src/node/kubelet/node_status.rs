@@ -10,6 +10,8 @@ use crate::kinds::view::{list, text};
 use crate::node::Node;
 
 const VERSION: &str = "v1.34.1+k3s1";
+/// As K3s's image calls itself: tags of images have no `+`.
+const OS_IMAGE: &str = "K3s v1.34.1-k3s1";
 const RUNTIME: &str = "containerd://2.1.4-k3s2";
 /// The disk that it says it has.
 pub(super) const DISK: u64 = 256 << 30;
@@ -171,7 +173,7 @@ pub(super) fn status(context: &Context, old: &Value) -> (Value, Vec<&'static str
             "systemUUID": "",
             "bootID": context.boot_id(),
             "kernelVersion": kernel(),
-            "osImage": format!("K3s {VERSION}"),
+            "osImage": OS_IMAGE,
             "containerRuntimeVersion": RUNTIME,
             "kubeletVersion": VERSION,
             "kubeProxyVersion": "",
