@@ -227,35 +227,51 @@ fn check_bound(desk: &Desk, claim: &Value, volumes: &[Arc<Value>]) -> Result<(),
     }
 }
 
-/// Whether the class of a claim wants to know the node first, which nobody has chosen.
-fn waits_for_pod(desk: &Desk, claim: &Value) -> bool {
+/// Whether the class of a claim wants to know the node first.
+fn wants_pod(desk: &Desk, claim: &Value) -> bool {
     let class = desk.get(CLASSES.0, CLASSES.1, "", class(claim));
-    claim["metadata"]["annotations"][NODE].is_null()
-        && class.is_some_and(|class| class["volumeBindingMode"] == "WaitForFirstConsumer")
+    class.is_some_and(|class| class["volumeBindingMode"] == "WaitForFirstConsumer")
+}
+
+fn has_node(claim: &Value) -> bool {
+    !claim["metadata"]["annotations"][NODE].is_null()
+}
+
+/// Whether it does, and nobody has chosen one.
+fn waits_for_pod(desk: &Desk, claim: &Value) -> bool {
+    !has_node(claim) && wants_pod(desk, claim)
+}
+
+/// Says which pods a claim waits for.
+fn tell_of_waiting(desk: &Desk, claim: &Value, is_new: bool) {
+    let uses = |pod: &Value| {
+        let mut volumes = list(&pod["spec"]["volumes"]).iter();
+        text(&pod["spec"]["nodeName"]).is_empty()
+            && volumes.any(|volume| volume["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"])
+    };
+    // The real one looks at a claim as soon as it is made, when pods that are made after it are not there yet.
+    let since = |object: &Value| text(&object["metadata"]["creationTimestamp"]).to_owned();
+    let version = |object: &Value| text(&object["metadata"]["resourceVersion"]).parse::<u64>().unwrap_or_default();
+    let is_older = |pod: &Value| since(pod) < since(claim) || (!has_node(claim) && version(pod) < version(claim));
+    let waiting = desk.within(PODS, text(&claim["metadata"]["namespace"]));
+    let waiting = waiting.iter().filter(|pod| uses(pod) && (!is_new || is_older(pod)));
+    let waiting: Vec<&str> = waiting.map(|pod| text(&pod["metadata"]["name"])).collect();
+    let (reason, message) = match waiting[..] {
+        [] => ("WaitForFirstConsumer", "waiting for first consumer to be created before binding".to_owned()),
+        [one] => ("WaitForPodScheduled", format!("waiting for pod {one} to be scheduled")),
+        _ => ("WaitForPodScheduled", format!("waiting for pods {} to be scheduled", waiting.join(","))),
+    };
+    desk.tell_once(claim, COMPONENT, false, reason, &message);
 }
 
 /// What a claim waits for that no volume suits.
 fn ask(desk: &Desk, claim: &Value, is_new: bool) -> Result<(), Refusal> {
     let name = class(claim);
-    if waits_for_pod(desk, claim) {
-        let uses = |pod: &Value| {
-            text(&pod["spec"]["nodeName"]).is_empty()
-                && list(&pod["spec"]["volumes"])
-                    .iter()
-                    .any(|v| v["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"])
-        };
-        // The real one looks at a claim as soon as it is made, when pods that are made after it are not there yet.
-        let version = |object: &Value| text(&object["metadata"]["resourceVersion"]).parse::<u64>().unwrap_or_default();
-        let was_there = |pod: &Value| !is_new || version(pod) < version(claim);
-        let waiting = desk.within(PODS, text(&claim["metadata"]["namespace"]));
-        let waiting: Vec<&str> =
-            waiting.iter().filter(|pod| uses(pod) && was_there(pod)).map(|pod| text(&pod["metadata"]["name"])).collect();
-        let (reason, message) = match waiting[..] {
-            [] => ("WaitForFirstConsumer", "waiting for first consumer to be created before binding".to_owned()),
-            [one] => ("WaitForPodScheduled", format!("waiting for pod {one} to be scheduled")),
-            _ => ("WaitForPodScheduled", format!("waiting for pods {} to be scheduled", waiting.join(","))),
-        };
-        desk.tell_once(claim, COMPONENT, false, reason, &message);
+    let waits = waits_for_pod(desk, claim);
+    if waits || (is_new && wants_pod(desk, claim)) {
+        tell_of_waiting(desk, claim, is_new);
+    }
+    if waits {
         return Ok(());
     }
     if name.is_empty() {

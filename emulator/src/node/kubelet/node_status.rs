@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::Context;
 use crate::cluster::time;
-use crate::kinds::view::{list, text};
+use crate::kinds::view::{entries, list, text};
 use crate::node::Node;
 
 const VERSION: &str = "v1.34.1+k3s1";
@@ -184,6 +184,12 @@ pub(super) fn status(context: &Context, old: &Value) -> (Value, Vec<&'static str
         "runtimeHandlers": [handler("", true), handler("runc", true), handler("runhcs-wcow-process", false)],
         "features": {"supplementalGroupsPolicy": true},
     });
+    // Others may say that there is more to be had: that is all for pods.
+    for (name, amount) in entries(&old["capacity"]).filter(|(name, _)| name.contains('/')) {
+        for of in ["capacity", "allocatable"] {
+            status[of][name] = amount.clone();
+        }
+    }
     for key in ["volumesAttached", "volumesInUse"] {
         if !old[key].is_null() {
             status[key] = old[key].clone();
