@@ -290,3 +290,22 @@ fn sync_slices(desk: &Desk, service: &Value, pods: &[Arc<Value>], present: &[Arc
     left.into_iter()
         .try_for_each(|slice| desk.delete(SLICES, slice, None).or_else(|r| if r.reason == "NotFound" { Ok(()) } else { Err(r) }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_are_in_the_order_of_their_hashes() {
+        let service = json!({"spec": {"ports": [
+            {"name": "dns", "targetPort": 53, "protocol": "UDP"},
+            {"name": "dns-tcp", "targetPort": 53, "protocol": "TCP"},
+            {"name": "metrics", "targetPort": 9153, "protocol": "TCP"},
+        ]}});
+        let names = |of_slice: bool| -> Vec<String> {
+            ports(&service, &Value::Null, of_slice).iter().map(|port| text(&port["name"]).to_owned()).collect()
+        };
+        assert_eq!(names(false), ["dns-tcp", "dns", "metrics"]);
+        assert_eq!(names(true), ["metrics", "dns", "dns-tcp"]);
+    }
+}

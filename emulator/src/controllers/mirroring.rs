@@ -130,3 +130,31 @@ fn sync(desk: &Desk, endpoints: &Value, wanted: Vec<Value>, mut present: Vec<&Ar
     }
     present.into_iter().try_for_each(|slice| desk.delete(SLICES, slice, None))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_set_of_ports_and_family_has_a_slice() {
+        let endpoints = json!({
+            "metadata": {"name": "e", "labels": {"l": "m"}, "annotations": {NOT_PASSED[0]: "x", "a": "b"}},
+            "subsets": [
+                {"addresses": [{"ip": "192.0.2.1"}, {"ip": "2001:db8::1"}], "ports": [{"port": 80, "protocol": "TCP"}]},
+                {"notReadyAddresses": [{"ip": "192.0.2.2", "hostname": "h"}], "ports": [{"port": 80, "protocol": "TCP"}]},
+                {"addresses": [{"ip": "192.0.2.1"}], "ports": [{"name": "n", "port": 81, "protocol": "TCP"}]},
+            ],
+        });
+        let slices = mirror(&endpoints);
+        assert_eq!(slices.len(), 3);
+        assert_eq!(slices[0]["ports"], json!([{"name": "", "port": 80, "protocol": "TCP"}]));
+        let both = json!([
+            {"addresses": ["192.0.2.1"], "conditions": {"ready": true}},
+            {"addresses": ["192.0.2.2"], "conditions": {"ready": false}, "hostname": "h"},
+        ]);
+        assert_eq!(slices[0]["endpoints"], both);
+        assert_eq!(slices[1]["addressType"], "IPv6");
+        assert_eq!(slices[2]["metadata"]["annotations"], json!({"a": "b"}));
+        assert_eq!(slices[2]["metadata"]["labels"], json!({"l": "m", SERVICE_NAME: "e", MANAGED_BY.0: MANAGED_BY.1}));
+    }
+}
