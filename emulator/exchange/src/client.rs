@@ -87,7 +87,7 @@ impl Cluster {
         let (connection, driver) = http1::handshake(TokioIo::new(stream)).await?;
         tokio::spawn(async move {
             // How it ends is seen by whoever reads the answer.
-            let _ = driver.await;
+            let _ = driver.with_upgrades().await;
         });
         Ok(connection)
     }

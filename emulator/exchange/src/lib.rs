@@ -3,6 +3,7 @@
 //! The answers of a real cluster are kept beside the scripts. Playing a script to another one and comparing what
 //! it answers with what was kept is the measure of how faithful that other one is.
 
+mod channels;
 mod client;
 mod compare;
 mod normal;

@@ -88,7 +88,7 @@ impl Patterns {
             )?,
             address: Regex::new(r"\b(10\.43|10\.42|127\.0)\.\d+\.\d+(:\d+)?\b")?,
             hash: Regex::new("(hash=|X509SHA256=)(?:[0-9A-F]{128}|[0-9a-f]{64})")?,
-            container: Regex::new("containerd://[0-9a-f]{64}")?,
+            container: Regex::new("(containerd://|start exec \"|to pod |namespace \")[0-9a-f]{64}")?,
             digest: Regex::new("sha256:[0-9a-f]{64}")?,
             event: Regex::new(r"(.)\.[0-9a-f]{16}$")?,
             port: Regex::new(r"\b(\d+):3\d{4}/(TCP|UDP|SCTP)\b")?,
@@ -118,6 +118,13 @@ impl Normal {
     pub(super) fn answer(&mut self, mut answer: Value, exchange: &Exchange) -> Value {
         self.learn(&answer);
         if let Some(body) = answer.get_mut("body") {
+            for (parent, key) in exchange.without.iter().filter_map(|pointer| pointer.rsplit_once('/')) {
+                each(body, parent, &mut |value| {
+                    if let Value::Object(fields) = value {
+                        fields.remove(key);
+                    }
+                });
+            }
             for pointer in &exchange.volatile {
                 each(body, pointer, &mut |value| *value = type_of(value).into());
             }
@@ -318,7 +325,7 @@ impl Normal {
             }
         });
         replace(&patterns.hash, &mut |found| format!("{}<hash>", &found[1]));
-        replace(&patterns.container, &mut |_| "containerd://<64>".to_owned());
+        replace(&patterns.container, &mut |found| format!("{}<64>", &found[1]));
         replace(&patterns.digest, &mut |_| "sha256:<64>".to_owned());
         replace(&patterns.event, &mut |found| format!("{}.<16>", &found[1]));
         replace(&patterns.port, &mut |found| format!("{}:<node port>/{}", &found[1], &found[2]));
@@ -487,6 +494,15 @@ mod tests {
     }
 
     #[test]
+    fn what_is_only_sometimes_there_is_left_out() {
+        let exchange = json!({"do": "GET /", "without": ["/items/*/metadata/annotations", "/none/at/all"]});
+        let exchange: Exchange = serde_json::from_value(exchange).unwrap();
+        let body = json!({"items": [{"metadata": {"name": "a", "annotations": {"b": "c"}}}, {"metadata": {"name": "d"}}]});
+        let got = Normal::new(&script(""), None).unwrap().answer(json!({"body": body}), &exchange);
+        assert_eq!(got, json!({"body": {"items": [{"metadata": {"name": "a"}}, {"metadata": {"name": "d"}}]}}));
+    }
+
+    #[test]
     fn events_of_an_object_are_alike_by_name() {
         let event = |hash: &str, uid: &str| json!({"metadata": {"name": format!("p.{hash}"), "uid": uid}});
         let got = normal(&[
@@ -519,6 +535,7 @@ mod tests {
         let answer = json!({
             "containerID": format!("containerd://{}", hex.repeat(4)),
             "imageID": format!("docker.io/x@sha256:{}", hex.repeat(4)),
+            "exec": format!("failed to start exec \"{}\": no", hex.repeat(4)),
             "event": format!("p.{hex}"),
             "message": "Head \"https://r.invalid/v2/\": dial tcp: lookup r.invalid: Try again",
             "job": format!("c-{minute}"),
@@ -529,6 +546,7 @@ mod tests {
             json!({
                 "containerID": "containerd://<64>",
                 "imageID": "docker.io/x@sha256:<64>",
+                "exec": "failed to start exec \"<64>\": no",
                 "event": "p.<16>",
                 "message": "Head \"https://r.invalid/v2/\": dial tcp: lookup r.invalid: <why>",
                 "job": "c-<minute>",

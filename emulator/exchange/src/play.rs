@@ -7,20 +7,21 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use serde_json::{Map, Value, json};
 
 use super::{
-    Cluster, Error, Recording, Script,
+    Cluster, Error, Recording, Script, channels,
     client::Connection,
     normal::{Node, Normal},
     script::{Answer, Exchange},
 };
 
 /// The headers of an answer that are kept. The others carry times, identities or nothing.
-const KEPT: [&str; 6] = ["content-type", "warning", "location", "retry-after", "allow", "www-authenticate"];
+const KEPT: [&str; 7] =
+    ["content-type", "warning", "location", "retry-after", "allow", "www-authenticate", "sec-websocket-protocol"];
 
 /// How long an answer may take to be complete, when it is no watch.
 const REST: Duration = Duration::from_secs(30);
@@ -156,7 +157,7 @@ impl Player<'_> {
         let request = self.text(&exchange.request)?;
         let (method, path) = request.split_once(' ').ok_or("a request is METHOD and path")?;
         let who = exchange.who.as_deref().map(|who| self.text(who)).transpose()?;
-        let headers = self.headers(exchange, who.as_deref())?;
+        let mut headers = self.headers(exchange, who.as_deref())?;
         let body = match (&exchange.raw, &exchange.body) {
             (Some(raw), _) => self.text(raw)?.into(),
             (None, Some(Value::Null) | None) => Bytes::new(),
@@ -169,6 +170,22 @@ impl Player<'_> {
             let mut connection = self.cluster.connect(admin).await?;
             let response = self.cluster.send(&mut connection, (method, path), headers, body, admin).await?;
             return self.watched(response, exchange).await;
+        }
+        if let Some(pieces) = &exchange.channels {
+            let mut connection = self.cluster.connect(admin).await?;
+            channels::wish(&mut headers);
+            let response = self.cluster.send(&mut connection, (method, path), headers, body, admin).await?;
+            let mut answer = first(response.status(), response.headers());
+            if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                let told = channels::talk(response, pieces).await?;
+                answer
+                    .as_object_mut()
+                    .into_iter()
+                    .for_each(|answer| answer.extend(told.as_object().cloned().unwrap_or_default()));
+            } else {
+                put(&mut answer, &response.into_body().collect().await?.to_bytes());
+            }
+            return Ok(answer);
         }
         let slot = if admin { &mut self.admin } else { &mut self.anonymous };
         let mut connection = match slot.take() {
@@ -185,7 +202,7 @@ impl Player<'_> {
             }
         };
         let (head, body) = response.into_parts();
-        let mut answer = first(&head);
+        let mut answer = first(head.status, &head.headers);
         let bytes = tokio::time::timeout(REST, body.collect()).await.map_err(|_| "the answer does not end")??.to_bytes();
         put(&mut answer, &bytes);
         *(if admin { &mut self.admin } else { &mut self.anonymous }) = Some(connection);
@@ -194,7 +211,7 @@ impl Player<'_> {
 
     async fn watched(&mut self, response: http::Response<Incoming>, exchange: &Exchange) -> Result<Value, Error> {
         let (head, mut body) = response.into_parts();
-        let mut answer = first(&head);
+        let mut answer = first(head.status, &head.headers);
         if head.status != 200 {
             put(&mut answer, &body.collect().await?.to_bytes());
             return Ok(answer);
@@ -301,18 +318,18 @@ fn arrived(answer: &Value, exchange: &Exchange) -> bool {
     })
 }
 
-fn first(head: &http::response::Parts) -> Value {
+fn first(status: StatusCode, head: &HeaderMap) -> Value {
     let mut headers = Map::new();
     for name in KEPT {
         let values: Vec<Value> =
-            head.headers.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes()).into()).collect();
+            head.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes()).into()).collect();
         match values.as_slice() {
             [] => {}
             [one] => _ = headers.insert(name.to_owned(), one.clone()),
             _ => _ = headers.insert(name.to_owned(), values.into()),
         }
     }
-    json!({"status": head.status.as_u16(), "headers": headers})
+    json!({"status": status.as_u16(), "headers": headers})
 }
 
 /// The body in the form that says most: JSON, text, or that it is neither.

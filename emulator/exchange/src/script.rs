@@ -49,6 +49,9 @@ pub struct Always {
     /// As an exchange's.
     #[serde(default)]
     pub unordered: Vec<String>,
+    /// As an exchange's.
+    #[serde(default)]
+    pub without: Vec<String>,
     /// What generated names begin with that are told of, though their objects are not looked at.
     #[serde(default)]
     pub generated: Vec<String>,
@@ -92,6 +95,9 @@ pub struct Exchange {
     /// The answer is a stream of events, of which so many are read, or as many as come within a while.
     #[serde(default)]
     pub watch: Option<usize>,
+    /// The connection becomes a WebSocket with channels, on which this is sent.
+    #[serde(default)]
+    pub channels: Option<Vec<Piece>>,
     /// What is asked while the watch is open, before its events are read.
     #[serde(default)]
     pub meanwhile: Vec<Exchange>,
@@ -112,9 +118,30 @@ pub struct Exchange {
     /// what has `example.com` in its name.
     #[serde(default)]
     pub foreign: Vec<String>,
+    /// Pointers to what is sometimes there and sometimes not: it is left out.
+    #[serde(default)]
+    pub without: Vec<String>,
     /// Pointers to the only parts of a large body that are kept.
     #[serde(default)]
     pub only: Vec<String>,
+}
+
+/// What is sent on a channel: `{on: 0, text: ...}`, or that no more will be: `{close: 0}`.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub enum Piece {
+    /// Text.
+    Send {
+        /// Which channel.
+        on: u8,
+        /// What.
+        text: String,
+    },
+    /// The end.
+    Close {
+        /// Which channel.
+        close: u8,
+    },
 }
 
 /// What a value is waited for to be.
@@ -248,6 +275,7 @@ impl Script {
             for exchange in exchanges {
                 exchange.volatile.extend_from_slice(&always.volatile);
                 exchange.unordered.extend_from_slice(&always.unordered);
+                exchange.without.extend_from_slice(&always.without);
                 spread(always, &mut exchange.meanwhile);
             }
         }
