@@ -48,7 +48,7 @@ impl Container {
         for directory in path.unwrap_or(DEFAULT_PATH).split(':') {
             let directory = if directory.is_empty() { "." } else { directory.trim_end_matches('/') };
             match self.executable_at(&format!("{directory}/{command}"), cwd, 0) {
-                Err(NotFound::NoFile(_) | NotFound::NotExecutable(_)) => {}
+                Err(NotFound::NoFile(_) | NotFound::NotExecutable(_) | NotFound::Directory(_)) => {}
                 found => return found,
             }
         }
@@ -70,6 +70,7 @@ impl Container {
                 Ok(found) => Ok(Executable { path: path.to_owned(), ..found }),
                 Err(NotFound::NoFile(_)) => Err(missing()),
                 Err(NotFound::NotExecutable(_)) => Err(denied()),
+                Err(NotFound::Directory(_)) => Err(NotFound::Directory(path.to_owned())),
                 Err(_) => Err(NotFound::WrongFormat(path.to_owned())),
             };
         }
@@ -78,6 +79,9 @@ impl Container {
             return Ok(Executable { program, path: path.to_owned(), args: Vec::new() });
         }
         let found = self.files.metadata(&real).map_err(|_| missing())?;
+        if found.kind == Kind::Directory {
+            return Err(NotFound::Directory(path.to_owned()));
+        }
         if found.kind != Kind::File || !self.files.may_execute(&real) {
             return Err(denied());
         }

@@ -36,6 +36,8 @@ pub enum NotFound {
     NoFile(String),
     /// A path of something that cannot be executed.
     NotExecutable(String),
+    /// A path of a directory.
+    Directory(String),
     /// A path of a file that is neither one of the image's programs nor a script that names its interpreter.
     WrongFormat(String),
 }
@@ -47,6 +49,7 @@ impl fmt::Display for NotFound {
             Self::InPath(name) => write!(f, "exec: \"{name}\": executable file not found in $PATH"),
             Self::NoFile(path) => write!(f, "exec: \"{path}\": stat {path}: no such file or directory"),
             Self::NotExecutable(path) => write!(f, "exec: \"{path}\": permission denied"),
+            Self::Directory(path) => write!(f, "exec: \"{path}\": is a directory"),
             Self::WrongFormat(path) => write!(f, "exec {path}: exec format error"),
         }
     }

@@ -92,7 +92,7 @@ impl Patterns {
             digest: Regex::new("sha256:[0-9a-f]{64}")?,
             event: Regex::new(r"(.)\.[0-9a-f]{16}$")?,
             port: Regex::new(r"\b(\d+):3\d{4}/(TCP|UDP|SCTP)\b")?,
-            lookup: Regex::new(r"(dial tcp: lookup \S+) .*$")?,
+            lookup: Regex::new(r"(dial tcp: lookup \S+?):? .*$")?,
             minute: Regex::new(r"-([23]\d{7})\b")?,
         })
     }
@@ -548,7 +548,7 @@ mod tests {
                 "imageID": "docker.io/x@sha256:<64>",
                 "exec": "failed to start exec \"<64>\": no",
                 "event": "p.<16>",
-                "message": "Head \"https://r.invalid/v2/\": dial tcp: lookup r.invalid: <why>",
+                "message": "Head \"https://r.invalid/v2/\": dial tcp: lookup r.invalid <why>",
                 "job": "c-<minute>",
                 "cells": ["p", "3 (<age> ago)", "<age>", "3", "80:<node port>/TCP,443:443/TCP"],
             })

@@ -58,6 +58,8 @@ pub(crate) enum Offer {
         tables: bool,
     },
     Custom,
+    /// A log, which the router offers as text, and the API server as an object all the same.
+    Log,
     /// Discovery of groups, which no router guards.
     Document,
 }
@@ -140,7 +142,12 @@ pub(crate) fn negotiate(headers: &HeaderMap, offer: Offer, watch: bool) -> Resul
     let clauses = clauses(&header);
     let routed =
         |media: &str| ["*/*", "application/json", "application/yaml", "application/vnd.kubernetes.protobuf"].contains(&media);
-    if matches!(offer, Offer::BuiltIn { .. }) && !clauses.iter().any(|clause| routed(clause.media)) {
+    let is_guarded = match offer {
+        Offer::BuiltIn { .. } => true,
+        Offer::Log => !clauses.iter().any(|clause| clause.media == "text/plain"),
+        Offer::Custom | Offer::Document => false,
+    };
+    if is_guarded && !clauses.iter().any(|clause| routed(clause.media)) {
         return Err(offer.not_routed());
     }
     for clause in &clauses {

@@ -74,6 +74,7 @@ fn log_options(request: &Request<'_>) -> Result<LogOptions, Refusal> {
         text.parse().map(Some).map_err(|_| Refusal::bad_request(why))
     };
     let (tail, limit, since) = (number("tailLines")?, number("limitBytes")?, number("sinceSeconds")?);
+    let since_time = query.text("sinceTime").filter(|text| !text.is_empty()).map(since_time).transpose()?;
     if let Some(tail) = tail.filter(|&n| n < 0) {
         errors.invalid(&Path::new("tailLines"), tail, "must be greater than or equal to 0");
     }
@@ -98,10 +99,19 @@ fn log_options(request: &Request<'_>) -> Result<LogOptions, Refusal> {
         follow: query.flag("follow"),
         previous: query.flag("previous"),
         timestamps: query.flag("timestamps"),
-        since: query.text("sinceTime").and_then(|time| time.parse().ok()).or_else(|| since.and_then(seconds_ago)),
+        since: since_time.or_else(|| since.and_then(seconds_ago)),
         tail: size(tail),
         limit: size(limit),
     })
+}
+
+/// A time in a query, or what Go's `time.Parse` says of it that finds no year.
+fn since_time(text: &str) -> Result<jiff::Timestamp, Refusal> {
+    let why = || {
+        let text = quote(text);
+        Refusal::bad_request(format!("parsing time {text} as \"2006-01-02T15:04:05Z07:00\": cannot parse {text} as \"2006\""))
+    };
+    text.parse().map_err(|_| why())
 }
 
 /// The container that is asked about: one of the pod's; without a name there must be but one.

@@ -155,6 +155,8 @@ async fn of_served(
     }
     let offer = if served.is_custom() {
         Offer::Custom
+    } else if served.is("", "pods") && target.subresource == "log" {
+        Offer::Log
     } else {
         let collection = target.name.is_empty() && is_read(method);
         let printed = if target.subresource.is_empty() {

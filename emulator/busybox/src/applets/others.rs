@@ -28,7 +28,7 @@ impl Applet {
         let path = env.get("PATH").or_else(|| self.env.get("PATH")).cloned();
         let found = container.executable(&words[0], &self.view.cwd, path.as_deref()).map_err(|error| {
             let (status, why) = match error {
-                NotFound::NotExecutable(_) => (126, "Permission denied"),
+                NotFound::NotExecutable(_) | NotFound::Directory(_) => (126, "Permission denied"),
                 NotFound::WrongFormat(_) => (126, "Exec format error"),
                 NotFound::InPath(_) | NotFound::NoFile(_) => (127, "No such file or directory"),
             };

@@ -157,7 +157,7 @@ impl Shell {
                 (126, "Exec format error")
             }
             _ if command.is_empty() => (127, "Permission denied"),
-            Err(NotFound::NotExecutable(_)) => (126, "Permission denied"),
+            Err(NotFound::NotExecutable(_) | NotFound::Directory(_)) => (126, "Permission denied"),
             Err(NotFound::NoFile(_) | NotFound::InPath(_)) => (127, "not found"),
         };
         self.complain(format!("{command}: {why}")).await;

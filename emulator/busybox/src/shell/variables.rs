@@ -24,10 +24,10 @@ pub(super) struct Variables {
 pub(super) struct ReadOnly(pub(super) String);
 
 impl Variables {
-    /// Those that a process was given. What has no name that a shell could use is passed over.
+    /// Those that a process was given. What has no name that a shell could use is passed on all the same.
     pub(super) fn from_environment(environment: &BTreeMap<String, String>) -> Self {
         let mut variables = Self::default();
-        for (name, value) in environment.iter().filter(|(name, _)| super::parse::is_name(name)) {
+        for (name, value) in environment {
             variables.put(name, Some(Variable { value: Some(value.clone()), exported: true, read_only: false }));
         }
         variables

@@ -102,6 +102,7 @@ pub(crate) fn template(template: &mut Value) {
 }
 
 fn spec(spec: &mut Value) {
+    service_account(spec);
     fill_text(spec, "dnsPolicy", "ClusterFirst");
     fill_text(spec, "restartPolicy", "Always");
     fill(spec, "securityContext", json!({}));
@@ -120,6 +121,15 @@ fn spec(spec: &mut Value) {
 }
 
 /// Rounds the amounts of `resources`.
+/// The account goes by its old name as well (`Convert_core_PodSpec_To_v1_PodSpec`).
+fn service_account(spec: &mut Value) {
+    let name = ["serviceAccountName", "serviceAccount"].map(|field| text(&spec[field])).into_iter().find(|name| !name.is_empty());
+    if let Some(name) = name.map(str::to_owned) {
+        put(spec, "serviceAccountName", name.as_str().into());
+        put(spec, "serviceAccount", name.into());
+    }
+}
+
 fn requirements(owner: &mut Value) {
     if let Some(own) = owner.get_mut("resources") {
         resources::round(own.get_mut("limits"));

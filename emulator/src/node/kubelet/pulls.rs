@@ -133,7 +133,10 @@ fn with_tag(image: &str) -> Result<String, String> {
     }
     let is_id = image.len() == 64 && image.bytes().all(|c| c.is_ascii_digit() || matches!(c, b'a'..=b'f'));
     let path = match image.split_once('/') {
-        Some((host, path)) if host.contains(['.', ':']) || host == "localhost" => path.to_owned(),
+        // What has capitals is a host, too (`splitDockerDomain`).
+        Some((host, path)) if host.contains(['.', ':']) || host == "localhost" || host.chars().any(char::is_uppercase) => {
+            path.to_owned()
+        }
         Some(_) => image.to_owned(),
         None => format!("library/{image}"),
     };
@@ -160,6 +163,7 @@ mod tests {
         let expected = "couldn't parse image name \"Not An Image\": invalid reference format: repository name (library/Not An Image) \
                         must be lowercase";
         assert_eq!(with_tag("Not An Image").unwrap_err(), expected);
+        assert!(with_tag("UPPER/Case").unwrap_err().ends_with("repository name (Case) must be lowercase"));
         assert_eq!(with_tag("a..b").unwrap_err(), "couldn't parse image name \"a..b\": invalid reference format");
     }
 

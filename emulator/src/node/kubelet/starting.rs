@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use k3s_arc_container::files::Files;
+use k3s_arc_container::files::{Files, Kind};
 use k3s_arc_container::{Container, Executable, User};
 use serde_json::{Value, json};
 
@@ -29,6 +29,8 @@ pub(super) fn folder_of(root: &Path, uid: &str) -> PathBuf {
 pub(super) struct Made {
     pub(super) attempt: Arc<Attempt>,
     command: Vec<String>,
+    /// Whether it was to begin in what is no directory.
+    has_no_cwd: bool,
 }
 
 /// What a container is made of.
@@ -77,7 +79,9 @@ impl Plan<'_> {
         let cwd = if given.is_empty() { image.working_dir.as_deref().unwrap_or("/") } else { given };
         let cwd = Path::new("/").join(cwd);
         // runc makes it where it is missing; of a root that cannot be written to, it says so when something is written.
-        let _ = container.files.as_user(User::default()).create_dir_all(&cwd);
+        let made = container.files.as_user(User::default()).create_dir_all(&cwd);
+        let has_no_cwd =
+            made.is_err() && container.files.as_user(User::default()).metadata(&cwd).is_ok_and(|at| at.kind != Kind::Directory);
         let recipe = Recipe {
             name: name.to_owned(),
             number: self.number,
@@ -99,19 +103,24 @@ impl Plan<'_> {
         };
         let cluster = node.cluster.clone();
         let attempt = Arc::new(Attempt::new(recipe, move || cluster.clock()));
-        Ok(Made { attempt, command })
+        Ok(Made { attempt, command, has_no_cwd })
     }
 }
 
 impl Made {
     /// The program that it is to run, or why it does not start, as containerd says it.
     pub(super) fn program(&self) -> Result<Executable, String> {
-        self.attempt.recipe.executable(&self.command).map_err(|why| {
+        let recipe = &self.attempt.recipe;
+        let failed = |why: String| {
             format!(
                 "failed to create containerd task: failed to create shim task: OCI runtime create failed: runc create failed: unable \
                  to start container process: error during container init: {why}"
             )
-        })
+        };
+        if self.has_no_cwd {
+            return Err(failed(format!("mkdir {}: not a directory", recipe.cwd.display())));
+        }
+        recipe.executable(&self.command).map_err(|why| failed(why.to_string()))
     }
 
     /// Begins to run: see [`Attempt::start`].

@@ -123,7 +123,12 @@ pub(super) fn generate(known: &Known<'_>) -> Value {
     let mut status = json!({});
     let init = statuses(known, list(&spec["initContainers"]), "initContainerStatuses", true);
     let mut main = statuses(known, list(&spec["containers"]), "containerStatuses", false);
-    let ephemeral = statuses(known, list(&spec["ephemeralContainers"]), "ephemeralContainerStatuses", false);
+    let mut ephemeral = statuses(known, list(&spec["ephemeralContainers"]), "ephemeralContainerStatuses", false);
+    for status in &mut ephemeral {
+        // Of these, nobody asks whether they are ready (`prober.UpdatePodStatus`).
+        put(status, "started", Value::Null);
+        status["ready"] = false.into();
+    }
     main.sort_by(|a, b| text(&a["name"]).cmp(text(&b["name"])));
     let has_started = list(&spec["containers"]).iter().any(|c| known.attempts.contains_key(text(&c["name"])));
     let all: Vec<&Value> = init.iter().chain(&main).collect();
@@ -190,9 +195,11 @@ fn status_of(known: &Known<'_>, container: &Value, old: &Value) -> Value {
     let attempts = known.attempts.get(text(&container["name"])).map_or(&[][..], Vec::as_slice);
     let Some(newest) = attempts.first() else { return without_attempt(known, container, old) };
     let state = state_of(newest);
-    let last = attempts.get(1).map(state_of).unwrap_or_else(|| match &old["lastState"] {
+    // Of what has ended the newest alone is kept (`cleanUpContainersInPod`).
+    let before = attempts.get(1).filter(|_| newest.exit().is_none());
+    let last = before.map(state_of).unwrap_or_else(|| match &old["lastState"] {
         // What ran before this kubelet knew of the pod.
-        Value::Object(last) if newest.number > 0 => Value::Object(last.clone()),
+        Value::Object(last) if newest.number > 0 && attempts.len() == 1 => Value::Object(last.clone()),
         _ => json!({}),
     });
     let mut status = json!({
@@ -208,8 +215,12 @@ fn status_of(known: &Known<'_>, container: &Value, old: &Value) -> Value {
         "resources": newest.resources,
         "user": {"linux": {"uid": newest.user.uid, "gid": newest.user.gid, "supplementalGroups": groups(&newest.user)}},
     });
-    if !newest.resources["requests"].is_null() {
-        status["allocatedResources"] = newest.resources["requests"].clone();
+    if newest.is_running() && !container["resources"]["requests"].is_null() {
+        // What is asked for is given at once; there is nothing that has to be changed for it.
+        status["resources"]["requests"] = container["resources"]["requests"].clone();
+    }
+    if !status["resources"]["requests"].is_null() {
+        status["allocatedResources"] = status["resources"]["requests"].clone();
     }
     put(&mut status, "volumeMounts", volume_mounts(container));
     status

@@ -27,6 +27,8 @@ use crate::node::setup::{PodVolumes, volumes};
 
 /// What failed is tried again after this (`backOffPeriod`).
 const RETRY: SignedDuration = SignedDuration::from_secs(10);
+/// How often the kubelet asks the runtime what has changed (`genericPlegRelistPeriod`).
+const RELIST: SignedDuration = SignedDuration::from_secs(1);
 /// Volumes that cannot be mounted are tried again after this; it doubles (`exponentialbackoff`).
 const FIRST_MOUNT: SignedDuration = SignedDuration::from_millis(500);
 const LAST_MOUNT: SignedDuration = SignedDuration::from_secs(122);
@@ -281,10 +283,12 @@ impl Worker {
                     .await;
             }
         }
+        let mut next = None;
         if todo.make_sandbox {
             self.make_sandbox(&object)?;
+            // That it is there is news, upon which the kubelet looks again.
+            next = Some(self.now() + RELIST);
         }
-        let mut next = None;
         let mut by = |at: Option<Timestamp>| {
             if let Some(at) = at {
                 next = Some(next.map_or(at, |before: Timestamp| before.min(at)));
@@ -455,8 +459,22 @@ impl Worker {
             tracing::warn!(pod = self.pod.title(), %error, "a pod's volumes stay");
         }
         self.pod.is_admitted.store(false, Ordering::Relaxed);
+        if !is_rejected {
+            self.hear_of_the_end().await;
+        }
         let status = status::finished(self.pod.status(), &self.pod.object());
         self.context.reports.set(&self.pod, status, true, true);
+    }
+
+    /// Waits until the runtime has told that nothing of the pod is left (`podCache.GetNewerThan`): half a period, as a rule. As long, who
+    /// asks still finds the pod.
+    async fn hear_of_the_end(&self) {
+        let heard = self.now() + RELIST / 2;
+        let mut wanted = self.pod.wanted.subscribe();
+        tokio::select! {
+            () = self.context.sleep_until(Some(heard)) => {}
+            _ = wanted.wait_for(|wanted| wanted.is_removed) => {}
+        }
     }
 
     /// Waits until the pod is gone from the API; whoever wants it gone is helped.
