@@ -1,11 +1,15 @@
 //! Jobs: pods until enough of them have succeeded (`pkg/controller/job`).
 
-use std::collections::BTreeSet;
+mod per_index;
+mod policy;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
+use self::policy::Action;
 use super::conditions;
 use super::desk::{Controller, Desk, JOBS, PODS};
 use super::pods::{self, Pods};
@@ -125,6 +129,19 @@ fn ranges(all: &BTreeSet<i64>) -> String {
     shown.collect::<Vec<_>>().join(",")
 }
 
+/// When a pod ended, as far as one can tell (`getFinishedTime`).
+fn ended(pod: &Value) -> Option<Timestamp> {
+    let containers = list(&pod["status"]["containerStatuses"]).iter();
+    let last = containers.filter_map(|status| pods::time(&status["state"]["terminated"]["finishedAt"])).max();
+    last.or_else(|| pods::time(&pod["metadata"]["deletionTimestamp"]))
+        .or_else(|| pods::time(&pod["metadata"]["creationTimestamp"]))
+}
+
+/// How many seconds one waits after so many failures.
+fn wait_after(failures: usize) -> i64 {
+    FIRST_WAIT.saturating_mul(1 << failures.saturating_sub(1).min(10)).min(LAST_WAIT)
+}
+
 /// One look at a job.
 struct Run<'d> {
     desk: &'d Desk,
@@ -137,6 +154,8 @@ struct Run<'d> {
     succeeded: i64,
     failed: i64,
     indexes: BTreeSet<i64>,
+    /// The indexes that have failed for good.
+    lost: BTreeSet<i64>,
 }
 
 impl<'d> Run<'d> {
@@ -149,12 +168,22 @@ impl<'d> Run<'d> {
         }
         let active = claimed.iter().filter(|pod| pods::is_active(pod)).cloned().collect();
         let terminating = claimed.iter().filter(|pod| pods::is_going(pod) && !pods::is_over(pod)).count();
-        let mut run =
-            Self { desk, job, status, pods: claimed, active, terminating, succeeded: 0, failed: 0, indexes: BTreeSet::new() };
+        let mut run = Self {
+            desk,
+            job,
+            status,
+            pods: claimed,
+            active,
+            terminating,
+            succeeded: 0,
+            failed: 0,
+            indexes: BTreeSet::new(),
+            lost: BTreeSet::new(),
+        };
         let ended = |holds: &dyn Fn(&Value) -> bool| run.pods.iter().filter(|pod| run.is_counted(pod) && holds(pod)).count();
         let count = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
         let succeeded = count(ended(&|pod| pod["status"]["phase"] == "Succeeded"));
-        let failed = count(ended(&|pod| run.is_failed(pod)));
+        let failed = count(ended(&|pod| run.is_failed(pod) && !run.is_ignored(pod)));
         let uncounted = &run.status["uncountedTerminatedPods"];
         let pending = |list_: &str| count(list(&uncounted[list_]).len());
         let totals = (
@@ -172,6 +201,9 @@ impl<'d> Run<'d> {
                 .collect();
             run.indexes.extend(new);
             run.succeeded = count(run.indexes.len());
+        }
+        if run.has_limit_per_index() {
+            run.lost = run.failed_indexes();
         }
         Some(run)
     }
@@ -212,6 +244,11 @@ impl<'d> Run<'d> {
         }
         let only_failed = self.spec()["podReplacementPolicy"] == "Failed";
         pods::is_going(pod) && phase != "Succeeded" && (!only_failed || text(&pod["spec"]["nodeName"]).is_empty())
+    }
+
+    /// Whether the failure of this pod does not matter.
+    fn is_ignored(&self, pod: &Value) -> bool {
+        policy::of_failure(self.spec(), pod) == Some(Action::Ignore)
     }
 
     fn condition(&self, kind: &str, status: &str, reason: &str, message: &str) -> Value {
@@ -267,6 +304,15 @@ impl<'d> Run<'d> {
         if let Some(target) = conditions::find(&self.status, "FailureTarget").filter(|c| c["status"] == "True") {
             return Some(self.condition("Failed", "True", text(&target["reason"]), text(&target["message"])));
         }
+        let actions = self.pods.iter().filter(|pod| self.is_failed(pod)).map(|pod| policy::of_failure(self.spec(), pod));
+        let by_policy = actions.flatten().find_map(|action| match action {
+            Action::FailJob(message) => Some(self.condition("FailureTarget", "True", "PodFailurePolicy", &message)),
+            _ => None,
+        });
+        by_policy.or_else(|| self.end_by_limits()).or_else(|| self.end_by_indexes())
+    }
+
+    fn end_by_limits(&self) -> Option<Value> {
         let limit = int(&self.spec()["backoffLimit"]);
         let failed = |reason, message| Some(self.condition("FailureTarget", "True", reason, message));
         if self.failed > limit || self.restarted_too_often(limit) {
@@ -333,7 +379,7 @@ impl<'d> Run<'d> {
         }
         let waits_for = if self.spec()["podReplacementPolicy"] == "Failed" { self.terminating } else { 0 };
         let missing = usize::try_from(wanted - active).unwrap_or_default().saturating_sub(waits_for);
-        if missing == 0 || !self.desk.may_try(self.job) || self.backs_off() {
+        if missing == 0 || !self.desk.may_try(self.job) || (!self.has_limit_per_index() && self.backs_off()) {
             return Ok(());
         }
         self.create(missing)
@@ -353,12 +399,6 @@ impl<'d> Run<'d> {
 
     /// Whether the last failure is too fresh for another try.
     fn backs_off(&self) -> bool {
-        let ended = |pod: &Value| {
-            let containers = list(&pod["status"]["containerStatuses"]).iter();
-            let last = containers.filter_map(|status| pods::time(&status["state"]["terminated"]["finishedAt"])).max();
-            last.or_else(|| pods::time(&pod["metadata"]["deletionTimestamp"]))
-                .or_else(|| pods::time(&pod["metadata"]["creationTimestamp"]))
-        };
         let ends = |holds: &dyn Fn(&Value) -> bool| -> Vec<Timestamp> {
             self.pods.iter().filter(|pod| holds(pod)).filter_map(|pod| ended(pod)).collect()
         };
@@ -366,7 +406,7 @@ impl<'d> Run<'d> {
         let mut failures = ends(&|pod| self.is_failed(pod));
         failures.retain(|at| success.is_none_or(|success| *at > success));
         let Some(last) = failures.iter().max() else { return false };
-        let wait = FIRST_WAIT.saturating_mul(1 << (failures.len() - 1).min(10)).min(LAST_WAIT);
+        let wait = wait_after(failures.len());
         match last.checked_add(SignedDuration::from_secs(wait)) {
             Ok(next) if next > self.desk.clock() => {
                 self.desk.wake_at(next);
@@ -380,10 +420,15 @@ impl<'d> Run<'d> {
         let mut template = self.spec()["template"].clone();
         pods::add_finalizer(&mut template, TRACKING);
         let mut free: Vec<i64> = Vec::new();
+        let before = self.to_replace();
         if self.is_indexed() {
-            let taken: BTreeSet<i64> = self.active.iter().filter_map(|pod| self.index(pod)).collect();
-            let all = 0..self.completions().unwrap_or_default();
-            free = all.filter(|index| !taken.contains(index) && !self.indexes.contains(index)).take(missing).collect();
+            free = self.free_indexes(missing);
+            let waits: BTreeMap<i64, Timestamp> =
+                before.iter().filter_map(|(index, last)| Some((*index, self.waits_until(last)?))).collect();
+            free.retain(|index| !waits.contains_key(index));
+            if let Some(next) = waits.values().min() {
+                self.desk.wake_at(*next);
+            }
             missing = free.len();
             for containers in ["containers", "initContainers"] {
                 items(&mut template["spec"], containers).for_each(name_index);
@@ -394,7 +439,11 @@ impl<'d> Run<'d> {
         while missing > 0 {
             let mut outcome = Ok(());
             for _ in 0..batch.min(missing) {
-                let pod = self.pod(&template, free.next());
+                let index = free.next();
+                let mut pod = self.pod(&template, index);
+                if let Some(index) = index.filter(|_| self.has_limit_per_index()) {
+                    self.note_failures(&mut pod, before.get(&index));
+                }
                 match pods::create(self.desk, self.job, COMPONENT, pod) {
                     Ok(Some(pod)) => self.active.push(Arc::new(pod)),
                     Ok(None) => return Ok(()),
@@ -406,6 +455,17 @@ impl<'d> Run<'d> {
             batch *= 2;
         }
         Ok(())
+    }
+
+    /// The first indexes that are neither done nor lost, and that nobody works on.
+    fn free_indexes(&self, most: usize) -> Vec<i64> {
+        let mut taken: BTreeSet<i64> = self.active.iter().filter_map(|pod| self.index(pod)).collect();
+        if self.spec()["podReplacementPolicy"] == "Failed" {
+            taken.extend(self.going_indexes());
+        }
+        let all = 0..self.completions().unwrap_or_default();
+        let is_free = |index: &i64| ![&taken, &self.indexes, &self.lost].iter().any(|all| all.contains(index));
+        all.filter(is_free).take(most).collect()
     }
 
     fn pod(&self, template: &Value, index: Option<i64>) -> Value {
@@ -443,9 +503,11 @@ impl<'d> Run<'d> {
     fn track(&mut self, end: Option<Value>) -> Result<(), Refusal> {
         let failing = end.as_ref().is_some_and(|end| end["type"] != "SuccessCriteriaMet");
         let mut done: Vec<Arc<Value>> = Vec::new();
+        let to_replace = self.to_replace();
+        let is_kept = |pod: &Value| to_replace.values().any(|kept| kept["metadata"]["uid"] == pod["metadata"]["uid"]);
         for pod in self.pods.iter().filter(|pod| is_tracked(pod)) {
             let (succeeded, failed) = (pod["status"]["phase"] == "Succeeded", self.is_failed(pod));
-            if !(pods::is_going(self.job) || end.is_some() || succeeded || failed) {
+            if !(pods::is_going(self.job) || end.is_some() || succeeded || (failed && !is_kept(pod))) {
                 continue;
             }
             done.push(pod.clone());
@@ -454,7 +516,7 @@ impl<'d> Run<'d> {
             }
             let kind = if succeeded {
                 "succeeded"
-            } else if failed || failing {
+            } else if (failed || failing) && !self.is_ignored(pod) {
                 "failed"
             } else {
                 continue;
@@ -467,6 +529,9 @@ impl<'d> Run<'d> {
         if self.is_indexed() {
             self.status["succeeded"] = self.indexes.len().into();
             self.status["completedIndexes"] = ranges(&self.indexes).into();
+        }
+        if self.has_limit_per_index() {
+            self.status["failedIndexes"] = ranges(&self.lost).into();
         }
         // What was decided is written down before the pods go; that it came to pass, after.
         let end = end.map(|end| {
