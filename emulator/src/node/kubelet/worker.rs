@@ -29,6 +29,8 @@ use crate::node::setup::{PodVolumes, volumes};
 const RETRY: SignedDuration = SignedDuration::from_secs(10);
 /// How often the kubelet asks the runtime what has changed (`genericPlegRelistPeriod`).
 const RELIST: SignedDuration = SignedDuration::from_secs(1);
+/// How long a runtime is at taking a sandbox and its network away.
+const SANDBOX_END: SignedDuration = SignedDuration::from_millis(100);
 /// Volumes that cannot be mounted are tried again after this; it doubles (`exponentialbackoff`).
 const FIRST_MOUNT: SignedDuration = SignedDuration::from_millis(500);
 const LAST_MOUNT: SignedDuration = SignedDuration::from_secs(122);
@@ -126,12 +128,8 @@ impl Worker {
             if self.wanted().is_ending() {
                 return;
             }
-            let looked = tokio::select! {
-                looked = self.look() => looked,
-                // Whatever it is at.
-                () = ending(&pod) => return,
-            };
-            let Looked::Again(next) = looked else { return };
+            // What is begun is done, though the pod has to end meanwhile (`SyncPod` of the runtime is not cancelled).
+            let Looked::Again(next) = self.look().await else { return };
             // What was found may be written before the next is.
             tokio::task::yield_now().await;
             tokio::select! {
@@ -451,6 +449,7 @@ impl Worker {
         termination::stop_all(&self.context, &self.pod).await;
         self.pod.runtime().sandbox = None;
         if !is_rejected {
+            self.wait_for_the_end(SANDBOX_END).await;
             self.report(true);
         }
         if let Some(volumes) = self.volumes.take()
@@ -460,16 +459,16 @@ impl Worker {
         }
         self.pod.is_admitted.store(false, Ordering::Relaxed);
         if !is_rejected {
-            self.hear_of_the_end().await;
+            self.wait_for_the_end(RELIST / 2).await;
         }
         let status = status::finished(self.pod.status(), &self.pod.object());
         self.context.reports.set(&self.pod, status, true, true);
     }
 
-    /// Waits until the runtime has told that nothing of the pod is left (`podCache.GetNewerThan`): half a period, as a rule. As long, who
-    /// asks still finds the pod.
-    async fn hear_of_the_end(&self) {
-        let heard = self.now() + RELIST / 2;
+    /// Waits until the runtime has done away with the sandbox, and until it has told so (`podCache.GetNewerThan`): half a period, as a
+    /// rule. As long, who asks still finds the pod.
+    async fn wait_for_the_end(&self, time: SignedDuration) {
+        let heard = self.now() + time;
         let mut wanted = self.pod.wanted.subscribe();
         tokio::select! {
             () = self.context.sleep_until(Some(heard)) => {}
@@ -500,13 +499,6 @@ impl Worker {
 
 fn is_over(phase: &str) -> bool {
     matches!(phase, "Succeeded" | "Failed")
-}
-
-/// Returns once a pod has to end.
-async fn ending(pod: &Pod) {
-    if pod.wanted.subscribe().wait_for(Wanted::is_ending).await.is_err() {
-        std::future::pending::<()>().await;
-    }
 }
 
 #[cfg(test)]
