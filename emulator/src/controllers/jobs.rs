@@ -1,5 +1,6 @@
 //! Jobs: pods until enough of them have succeeded (`pkg/controller/job`).
 
+mod indexes;
 mod per_index;
 mod policy;
 
@@ -9,6 +10,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
+use self::indexes::{INDEX, index, indexes, name_index, ranges};
 use self::policy::Action;
 use super::conditions;
 use super::desk::{Controller, Desk, JOBS, PODS};
@@ -24,7 +26,6 @@ pub(super) const CONTROLLER: Controller = Controller { watches: &[JOBS, PODS], s
 const COMPONENT: &str = "job-controller";
 /// Holds a pod until its end has been counted.
 const TRACKING: &str = "batch.kubernetes.io/job-tracking";
-const INDEX: &str = "batch.kubernetes.io/job-completion-index";
 /// The wait after the first failed pod; it doubles with each further one.
 const FIRST_WAIT: i64 = 10;
 const LAST_WAIT: i64 = 600;
@@ -94,39 +95,6 @@ fn is_tracked(pod: &Value) -> bool {
 fn untrack(desk: &Desk, pod: &Value) {
     let written = desk.update(PODS, pod, Part::Whole, &|live| pods::remove_finalizer(live, TRACKING));
     desk.heard(pod, written);
-}
-
-fn index(pod: &Value) -> Option<i64> {
-    text(&pod["metadata"]["annotations"][INDEX]).parse().ok().filter(|index| *index >= 0)
-}
-
-/// `0,3-5` as numbers.
-fn indexes(text: &str, below: i64) -> BTreeSet<i64> {
-    let mut all = BTreeSet::new();
-    for range in text.split(',').filter(|range| !range.is_empty()) {
-        let (first, last) = range.split_once('-').unwrap_or((range, range));
-        if let (Ok(first), Ok(last)) = (first.parse::<i64>(), last.parse::<i64>()) {
-            all.extend(first..=last.min(below - 1));
-        }
-    }
-    all
-}
-
-/// The same as text: two in a row are a range.
-fn ranges(all: &BTreeSet<i64>) -> String {
-    let mut found: Vec<(i64, i64)> = Vec::new();
-    for &index in all {
-        match found.last_mut() {
-            Some((_, last)) if *last + 1 == index => *last = index,
-            _ => found.push((index, index)),
-        }
-    }
-    let shown = found.into_iter().map(|(first, last)| match last - first {
-        0 => first.to_string(),
-        1 => format!("{first},{last}"),
-        _ => format!("{first}-{last}"),
-    });
-    shown.collect::<Vec<_>>().join(",")
 }
 
 /// When a pod ended, as far as one can tell (`getFinishedTime`).
@@ -583,18 +551,5 @@ impl<'d> Run<'d> {
         }
         let written = self.desk.update(JOBS, self.job, Part::Status, &|live| live["status"] = status.clone());
         written.map(drop)
-    }
-}
-
-/// Containers learn their index from the environment.
-fn name_index(container: &mut Value) {
-    const NAME: &str = "JOB_COMPLETION_INDEX";
-    if list(&container["env"]).iter().any(|one| one["name"] == NAME) {
-        return;
-    }
-    let variable = json!({"name": NAME, "valueFrom": {"fieldRef": {"fieldPath": format!("metadata.labels['{INDEX}']")}}});
-    match container["env"].as_array_mut() {
-        Some(all) => all.push(variable),
-        None => container["env"] = json!([variable]),
     }
 }

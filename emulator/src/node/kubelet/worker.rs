@@ -501,6 +501,13 @@ fn is_over(phase: &str) -> bool {
     matches!(phase, "Succeeded" | "Failed")
 }
 
+/// Returns once a pod has to end.
+async fn ending(pod: &Pod) {
+    if pod.wanted.subscribe().wait_for(Wanted::is_ending).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
