@@ -73,7 +73,7 @@ pub(super) fn answer(
                 let attached = kubelet.attach(&place.namespace, &place.pod, &place.container, streams).await;
                 attached.map_or_else(|refusal| refusal.to_json(), |()| success())
             } else {
-                told(&command, kubelet.exec(&place.namespace, &place.pod, &place.container, &command, streams).await)
+                told(kubelet.exec(&place.namespace, &place.pod, &place.container, &command, streams).await)
             }
         };
         drop(output);
@@ -181,16 +181,13 @@ fn success() -> Value {
 }
 
 /// How a command ended, as the kubelet tells it (`cri/streaming/remotecommand/exec.go`).
-fn told(command: &[String], ended: Result<i32, ExecError>) -> Value {
+fn told(ended: Result<i32, ExecError>) -> Value {
     match ended {
         Ok(0) => success(),
         Ok(code) => json!({
             "metadata": {},
             "status": "Failure",
-            "message": format!(
-                "command terminated with non-zero exit code: error executing command [{}], exit code {code}",
-                command.join(" ")
-            ),
+            "message": format!("command terminated with non-zero exit code: command terminated with exit code {code}"),
             "reason": "NonZeroExitCode",
             "details": {"causes": [{"reason": "ExitCode", "message": code.to_string()}]},
         }),
@@ -198,7 +195,7 @@ fn told(command: &[String], ended: Result<i32, ExecError>) -> Value {
         Err(ExecError::NotStarted(why)) => {
             let id = uuid::Uuid::new_v4().simple().to_string().repeat(2);
             let why = format!(
-                "error executing command in container: failed to exec in container: failed to start exec \"{id}\": {why}"
+                "Internal error occurred: error executing command in container: failed to exec in container: failed to start exec \"{id}\": {why}"
             );
             Refusal::internal(&why).to_json()
         }
