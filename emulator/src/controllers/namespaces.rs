@@ -1,7 +1,9 @@
 //! The end of a namespace: everything in it is deleted, then it goes (`pkg/controller/namespace/deletion`).
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::call;
@@ -12,19 +14,44 @@ use crate::registry::Served;
 use crate::store::{Range, Stored};
 use crate::verbs::DeleteOptions;
 
+/// A namespace that is deleted is left alone for a moment, in which a client deletes the rest of what it has in hand. The real
+/// controller waits five seconds (`namespaceDeletionGracePeriod`).
+const PAUSE: SignedDuration = SignedDuration::from_secs(1);
+
 pub(super) async fn run(cluster: Arc<Cluster>) {
     let mut follow = cluster.store.follow();
+    // By uid: when those that are to end are looked at.
+    let mut due: HashMap<String, Timestamp> = HashMap::new();
     loop {
         let (_, namespaces) = cluster.store.list("namespaces", &Range::default(), None).unwrap_or_default();
+        let now = cluster.clock();
+        let mut ending = HashMap::new();
         for namespace in namespaces {
             let value = namespace.value();
-            if value.pointer("/metadata/deletionTimestamp").is_some() {
+            if value.pointer("/metadata/deletionTimestamp").is_none() {
+                continue;
+            }
+            let uid = value["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
+            let at = due.get(&uid).copied().unwrap_or_else(|| now.checked_add(PAUSE).unwrap_or(now));
+            if at <= now {
                 end(&cluster, &namespace, &value);
             }
+            ending.insert(uid, at);
         }
-        if follow.changed().await.is_err() {
-            return;
+        due = ending;
+        let next = due.values().copied().filter(|at| *at > now).min();
+        tokio::select! {
+            changed = follow.changed() => if changed.is_err() { return },
+            () = sleep_until(&cluster, next) => {}
         }
+    }
+}
+
+/// For ever when there is nothing to wait for.
+async fn sleep_until(cluster: &Cluster, at: Option<Timestamp>) {
+    match at {
+        Some(at) => cluster.time.sleep_until(at).await,
+        None => std::future::pending().await,
     }
 }
 
