@@ -19,7 +19,7 @@ use crate::{
 pub enum Renderer<'a> {
     /// The node's `kubectl kustomize`: what its users' cluster would do.
     Node(&'a dyn NodeAccess),
-    /// This program, as `kubectl kustomize` would ([`kustomize`]).
+    /// This program, as `kubectl kustomize` would (module `launcher::kustomize`).
     BuiltIn,
 }
 
