@@ -10,7 +10,10 @@ mod proto;
 mod record;
 mod schema;
 
+use std::process::ExitCode;
+
 use clap::{Parser, Subcommand};
+use miette::IntoDiagnostic as _;
 
 #[derive(Parser)]
 #[command(version, about)]
@@ -40,9 +43,18 @@ enum Task {
     Replay(record::Arguments),
 }
 
-#[tokio::main]
-async fn main() -> miette::Result<()> {
-    match Arguments::parse().task {
+fn main() -> miette::Result<ExitCode> {
+    // The process that removes what `compare` makes is this program, too.
+    if let Some(code) = k3s_arc_harness::take_over() {
+        return Ok(code);
+    }
+    let runtime = tokio::runtime::Runtime::new().into_diagnostic()?;
+    runtime.block_on(run(Arguments::parse().task))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn run(task: Task) -> miette::Result<()> {
+    match task {
         Task::Schema(arguments) => schema::run(&arguments).await,
         Task::Proto(arguments) => proto::run(&arguments),
         Task::Boot(arguments) => boot::run(&arguments).await,
