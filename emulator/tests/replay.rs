@@ -6,15 +6,16 @@ use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
 use k3s_arc_emulator::Emulator;
 use k3s_arc_exchange::{Cluster, Recording, Script, compare, play};
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
+use tokio::{sync::Semaphore, task::JoinSet};
 
 /// Of a hundred exchanges, so many are to be alike.
 const WANTED: usize = 99;
 
-/// The areas that run pods, and how many of them are played at once.
-const BUSY: [&str; 8] = ["deployments", "events_of_pods", "jobs", "logs", "pods", "services", "stateful_sets", "storage"];
-const AT_ONCE: usize = 6;
+/// How many areas are played at once. Some of their exchanges tell of seconds, which a machine with too much to do does not keep.
+const AT_ONCE: usize = 4;
+
+/// How long an answer that is awaited may take.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Why an exchange is not alike, by area and exchange.
 type Unlike = BTreeMap<String, BTreeMap<String, String>>;
@@ -23,31 +24,23 @@ type Unlike = BTreeMap<String, BTreeMap<String, String>>;
 async fn answers_as_a_real_one_does() -> Result<(), k3s_arc_exchange::Error> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/recordings");
     let known: Unlike = serde_saphyr::from_str(&std::fs::read_to_string(folder.with_file_name("unlike.yaml"))?)?;
-    let emulator = Emulator::builder().start().await?;
-    let cluster = Arc::new(Cluster::from_yaml(emulator.kubeconfig())?);
-
     let mut scripts = Script::read_all(&folder)?;
     scripts.retain(|(_, script)| script.not_yet.is_none());
-    let (alone, together): (Vec<_>, Vec<_>) = scripts.into_iter().partition(|(_, script)| script.alone);
-    let patience = Duration::from_secs(20);
-    let mut areas = Vec::new();
-    for (area, script) in alone {
-        areas.push((area, play(&cluster, &script, patience).await));
+
+    // A cluster for each, as when they were recorded one by one: what happens to one area's pods wakes no other's.
+    let (mut playing, room) = (JoinSet::new(), Arc::new(Semaphore::new(AT_ONCE)));
+    for (area, script) in scripts {
+        let room = room.clone();
+        playing.spawn(async move {
+            let _place = room.acquire().await;
+            let played = async {
+                let emulator = Emulator::builder().start().await?;
+                play(&Cluster::from_yaml(emulator.kubeconfig())?, &script, PATIENCE).await
+            };
+            (area, played.await)
+        });
     }
-    // The others have namespaces and names of their own. Those that run pods come last, and fewer at once: while many start, answers
-    // take longer than the second that they tell.
-    let (busy, quiet): (Vec<_>, Vec<_>) = together.into_iter().partition(|(area, _)| BUSY.contains(&area.as_str()));
-    for (scripts, at_once) in [(quiet, Semaphore::MAX_PERMITS), (busy, AT_ONCE)] {
-        let (mut playing, room) = (JoinSet::new(), Arc::new(Semaphore::new(at_once)));
-        for (area, script) in scripts {
-            let (cluster, room) = (cluster.clone(), room.clone());
-            playing.spawn(async move {
-                let _place = room.acquire().await;
-                (area, play(&cluster, &script, patience).await)
-            });
-        }
-        areas.extend(playing.join_all().await);
-    }
+    let mut areas = playing.join_all().await;
     areas.sort_by(|a, b| a.0.cmp(&b.0));
 
     let (mut all, mut alike, mut surprises) = (0, 0, Vec::new());

@@ -224,6 +224,12 @@ impl Normal {
                         {
                             "<node port>".into()
                         }
+                        // They are in the order of their times, of which only the second is told, and so are as volatile as these.
+                        ("managedFields", Value::Array(entries)) => {
+                            let mut entries: Vec<_> = entries.iter().map(|entry| self.rewrite(entry, uuids)).collect();
+                            entries.sort_by_cached_key(Value::to_string);
+                            entries.into()
+                        }
                         ("cells", Value::Array(cells)) => cells.iter().map(|cell| self.cell(cell, uuids)).collect(),
                         _ => self.rewrite(value, uuids),
                     };

@@ -26,9 +26,6 @@ pub struct Script {
     /// Why the emulator is not measured by this script yet.
     #[serde(default)]
     pub not_yet: Option<String>,
-    /// It asks what the whole cluster has, so nothing else is to be played meanwhile.
-    #[serde(default)]
-    pub alone: bool,
     /// What holds for every exchange.
     #[serde(default)]
     pub always: Always,
