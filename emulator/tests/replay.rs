@@ -6,6 +6,8 @@ use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
 use k3s_arc_emulator::Emulator;
 use k3s_arc_exchange::{Cluster, Recording, Script, compare, play};
+use k8s_openapi::api::apps::v1::Deployment;
+use kube::{Api, runtime::wait::await_condition};
 use tokio::{sync::Semaphore, task::JoinSet};
 
 /// Of a hundred exchanges, so many are to be alike.
@@ -19,6 +21,16 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Why an exchange is not alike, by area and exchange.
 type Unlike = BTreeMap<String, BTreeMap<String, String>>;
+
+/// Waits until the packaged components are available, as they had been for long when the answers were recorded.
+async fn settle(emulator: &Emulator) -> Result<(), k3s_arc_exchange::Error> {
+    let deployments: Api<Deployment> = Api::namespaced(emulator.client().await?, "kube-system");
+    for name in ["coredns", "local-path-provisioner"] {
+        let available = |found: Option<&Deployment>| found.and_then(|found| found.status.as_ref()?.available_replicas) == Some(1);
+        tokio::time::timeout(PATIENCE, await_condition(deployments.clone(), name, available)).await??;
+    }
+    Ok(())
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_as_a_real_one_does() -> Result<(), k3s_arc_exchange::Error> {
@@ -35,6 +47,7 @@ async fn answers_as_a_real_one_does() -> Result<(), k3s_arc_exchange::Error> {
             let _place = room.acquire().await;
             let played = async {
                 let emulator = Emulator::builder().start().await?;
+                settle(&emulator).await?;
                 play(&Cluster::from_yaml(emulator.kubeconfig())?, &script, PATIENCE).await
             };
             (area, played.await)

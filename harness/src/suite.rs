@@ -20,6 +20,9 @@ use crate::fixture;
 /// Why a case did not run, and what makes it.
 const IGNORED: &str = "needs K3s: cargo nextest run --profile e2e";
 
+/// How many run at once unless the command line says it. They wait for a cluster far more than they work.
+const AT_ONCE: usize = 8;
+
 /// What a registered test is: a function that makes its future.
 pub type Body = fn() -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
 
@@ -89,7 +92,8 @@ pub fn main() -> ExitCode {
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
     lines.without_time().with_level(false).with_ansi(false).init();
 
-    let arguments = Arguments::from_args();
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads.get_or_insert(AT_ONCE);
     let caller = match std::env::var_os("NEXTEST") {
         Some(_) => Caller::Nextest,
         None => Caller::Libtest { ignored_too: arguments.ignored || arguments.include_ignored },

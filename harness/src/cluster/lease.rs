@@ -9,9 +9,10 @@
 //! A cluster that lives in the process which made it is shared by that process's tests alone; its directory's name says whose it is.
 
 use std::{
+    collections::HashMap,
     fmt, fs, io,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, LazyLock, Mutex, PoisonError, Weak},
 };
 
 use super::{
@@ -32,8 +33,11 @@ pub enum Access {
 pub struct Lease {
     cluster: Arc<Cluster>,
     directory: PathBuf,
-    _room: lock::Held,
+    _room: Arc<lock::Held>,
 }
+
+/// The rooms that this process shares, by directory.
+static SHARED: LazyLock<Mutex<HashMap<PathBuf, Weak<lock::Held>>>> = LazyLock::new(Mutex::default);
 
 /// Why there is no lease.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
@@ -121,8 +125,24 @@ impl Lease {
         &self.directory
     }
 
+    /// As [`Self::queue`], but a process that shares a room is not kept from sharing it once more: it would wait for one who wants the
+    /// room alone, and he for it.
+    async fn enter(directory: &Path, access: Access) -> io::Result<Arc<lock::Held>> {
+        let shared = || SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        if access == Access::Alone {
+            return Self::queue(directory, access).await.map(Arc::new);
+        }
+        let known = shared().get(directory).and_then(Weak::upgrade);
+        if let Some(room) = known {
+            return Ok(room);
+        }
+        let room = Arc::new(Self::queue(directory, access).await?);
+        shared().insert(directory.to_owned(), Arc::downgrade(&room));
+        Ok(room)
+    }
+
     /// A room with a turnstile: whoever wants it alone blocks those behind him, or he would wait for ever.
-    async fn enter(directory: &Path, access: Access) -> io::Result<lock::Held> {
+    async fn queue(directory: &Path, access: Access) -> io::Result<lock::Held> {
         let _turn = lock::exclusive(&directory.join("turn.lock"), "a test before this one wants the cluster alone").await?;
         let room = directory.join("room.lock");
         match access {
@@ -199,12 +219,12 @@ mod tests {
     async fn one_who_wants_the_room_alone_is_not_overtaken() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().to_owned();
-        let inside = Lease::enter(&path, Access::Shared).await.unwrap();
-        let beside = Lease::enter(&path, Access::Shared).await.unwrap();
+        let inside = Lease::queue(&path, Access::Shared).await.unwrap();
+        let beside = Lease::queue(&path, Access::Shared).await.unwrap();
         drop(beside);
         let enter = |access| {
             let path = path.clone();
-            tokio::spawn(async move { Lease::enter(&path, access).await })
+            tokio::spawn(async move { Lease::queue(&path, access).await })
         };
         let mut alone = enter(Access::Alone);
         // He has taken the turn once nobody else can.
@@ -219,6 +239,25 @@ mod tests {
         assert!(!late.is_finished());
         drop(alone);
         late.await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn one_who_is_inside_does_not_wait_for_who_waits_for_him() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().to_owned();
+        let inside = Lease::enter(&path, Access::Shared).await.unwrap();
+        let alone = tokio::spawn({
+            let path = path.clone();
+            async move { Lease::enter(&path, Access::Alone).await.map(drop) }
+        });
+        while lock::try_exclusive(&path.join("turn.lock")).unwrap().is_some() {
+            tokio::task::yield_now().await;
+        }
+        let again = Lease::enter(&path, Access::Shared).await.unwrap();
+        drop(inside);
+        assert!(!alone.is_finished());
+        drop(again);
+        alone.await.unwrap().unwrap();
     }
 
     #[test]
