@@ -1,7 +1,7 @@
 //! One cluster: its objects, what it serves, who may do what.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -36,6 +36,8 @@ pub(crate) struct Cluster {
     authorizer: Authorizer,
     registry: RwLock<Arc<Registry>>,
     settling: Mutex<()>,
+    /// Shared from when a quota is charged for an object until the object is there.
+    charging: RwLock<()>,
 }
 
 /// A time as the API writes it: seconds, UTC.
@@ -56,6 +58,7 @@ impl Cluster {
             authorizer: Authorizer::default(),
             registry,
             settling: Mutex::default(),
+            charging: RwLock::default(),
         };
         cluster.settle_definitions();
         cluster
@@ -139,6 +142,17 @@ impl Cluster {
         let stored = self.store.replace(&key, seen, served.to_stored(object.clone()));
         let why = "the object has been modified; please apply your changes to the latest version and try again";
         stored.map(drop).map_err(|_| Refusal::conflict(group, resource, text("name"), why))
+    }
+
+    /// Begins to charge quotas for an object. Until what is returned is dropped, nobody counts.
+    pub(crate) fn begin_charge(&self) -> RwLockReadGuard<'_, ()> {
+        self.charging.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts what objects use: all that was charged is there, and nothing is charged meanwhile.
+    pub(crate) fn count<T>(&self, count: impl FnOnce() -> T) -> T {
+        let _nobody = self.charging.write().unwrap_or_else(PoisonError::into_inner);
+        count()
     }
 
     /// Stores what quotas count as used. False when one has changed meanwhile: what it allows must be asked anew.

@@ -74,3 +74,30 @@ async fn a_deployment_is_validated_and_brought_to_what_it_asks_for() {
     };
     tokio::time::timeout(Duration::from_secs(20), both).await.expect("no pods are made");
 }
+
+/// The controller counts whenever anything changes, also between the charge for an object and the object itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_quota_holds_against_many_at_once() {
+    const HARD: usize = 5;
+    let emulator = Emulator::builder().no_nodes().start().await.unwrap();
+    let client = emulator.client().await.unwrap();
+    let (quotas, secrets) = (of_kind(&client, "", "ResourceQuota"), of_kind(&client, "", "Secret"));
+    let quota = object(json!({
+        "apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "q"}, "spec": {"hard": {"count/secrets": HARD.to_string()}},
+    }));
+    quotas.create(&PostParams::default(), &quota).await.unwrap();
+    let counted = |quota: &DynamicObject| quota.data["status"]["used"]["count/secrets"] == "0";
+    while !counted(&quotas.get("q").await.unwrap()) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+
+    let creates = (0..60).map(|index| {
+        let secrets = secrets.clone();
+        tokio::spawn(async move {
+            let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": format!("s{index}")}});
+            secrets.create(&PostParams::default(), &object(secret)).await
+        })
+    });
+    let created = futures::future::join_all(creates).await.into_iter().map(Result::unwrap).filter(Result::is_ok).count();
+    assert_eq!((created, secrets.list(&ListParams::default()).await.unwrap().items.len()), (HARD, HARD));
+}

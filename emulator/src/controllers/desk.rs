@@ -273,6 +273,21 @@ impl Desk {
         self.set_whole_status(resource, object, &status)
     }
 
+    /// The same, if the object is still as it was looked at; who changed it meanwhile has woken whoever looks at it again.
+    pub(crate) fn set_status_of_unchanged(&self, resource: Resource, object: &Value, mut status: Value) {
+        without_new_nothings(&object["status"], &mut status);
+        if object["status"] == status {
+            return;
+        }
+        let version = &object["metadata"]["resourceVersion"];
+        let written = self.update(resource, object, Part::Status, &|live| {
+            if live["metadata"]["resourceVersion"] == *version {
+                live["status"] = status.clone();
+            }
+        });
+        self.heard(object, written);
+    }
+
     /// The same for one that counts zeros.
     pub(crate) fn set_whole_status(&self, resource: Resource, object: &Value, status: &Value) -> bool {
         if object["status"] == *status {

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::desk::{Desk, Resource};
 use crate::admission::quota;
@@ -12,7 +12,7 @@ use crate::cluster::Cluster;
 
 const QUOTAS: Resource = ("", "resourcequotas");
 
-/// An object is charged a moment before it is there: long enough that the count finds it. A burst of writes is counted at once.
+/// A burst of writes is counted at once.
 const DELAY: Duration = Duration::from_millis(20);
 
 /// Counts anything that is in a namespace, so it is woken by anything.
@@ -32,9 +32,12 @@ pub(super) async fn run(cluster: Arc<Cluster>) {
 }
 
 pub(super) fn settle(desk: &Desk) {
-    for quota in desk.all(QUOTAS) {
+    let counted: Vec<_> = desk.cluster.count(|| {
+        let used = |quota: Arc<Value>| (quota::usage(&quota, desk), quota);
+        desk.all(QUOTAS).into_iter().map(used).collect()
+    });
+    for (used, quota) in counted {
         let hard = &quota["spec"]["hard"];
-        let used = quota::usage(&quota, desk);
-        desk.set_status(QUOTAS, &quota, json!({"hard": hard, "used": used}));
+        desk.set_status_of_unchanged(QUOTAS, &quota, json!({"hard": hard, "used": used}));
     }
 }

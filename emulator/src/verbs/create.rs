@@ -63,7 +63,7 @@ impl Call<'_> {
             .map_err(|errors| Refusal::invalid(served.error_group(), &served.kind, &name(&object), &errors))?;
         self.warn(served.warnings(&object, None));
         let attributes = self.attributes(Operation::Create, object, Arc::new(Value::Null));
-        self.admit(&attributes)?;
+        let charging = self.admit(&attributes)?;
         let object = attributes.object;
         let name = name(&object);
         let taken = |being_deleted: bool| {
@@ -92,7 +92,9 @@ impl Call<'_> {
                 None => Ok(object),
             };
         }
-        match self.cluster.store.create(&key, served.to_stored(object.clone())) {
+        let created = self.cluster.store.create(&key, served.to_stored(object.clone()));
+        drop(charging);
+        match created {
             Ok(stored) => {
                 self.cluster.committed(served, &stored);
                 Ok(served.live(&stored))

@@ -94,7 +94,7 @@ impl Call<'_> {
             let step = self.step(&live, &mut options)?;
             let mut attributes = self.attributes(Operation::Delete, Value::Null, live.clone());
             admission::mutate(&mut attributes, self.cluster)?;
-            self.admit(&attributes)?;
+            drop(self.admit(&attributes)?);
             match step {
                 Step::Wait => return Ok(Deleted::Gone(Arc::unwrap_or_clone(live))),
                 Step::Stay => return Ok(Deleted::Going(Arc::unwrap_or_clone(live))),

@@ -8,7 +8,7 @@ mod update;
 pub(crate) mod watch;
 
 use std::cell::RefCell;
-use std::sync::Arc;
+use std::sync::{Arc, RwLockReadGuard};
 
 use serde_json::Value;
 
@@ -110,13 +110,14 @@ impl Call<'_> {
         }
     }
 
-    /// The validating admission, quotas last.
-    fn admit(&self, attributes: &Attributes) -> Result<(), Refusal> {
+    /// The validating admission, quotas last. What it returns is held until the object is stored that they were charged for.
+    fn admit(&self, attributes: &Attributes) -> Result<RwLockReadGuard<'_, ()>, Refusal> {
         self.warn(admission::validate(attributes, self.cluster)?);
+        let charging = self.cluster.begin_charge();
         for _ in 0..RACES {
             let charged = admission::quota::charge(attributes, self.cluster)?;
             if self.options.dry_run || self.cluster.charge(&charged) {
-                return Ok(());
+                return Ok(charging);
             }
         }
         Err(Refusal::internal("the quotas of the namespace change faster than they can be charged"))

@@ -109,7 +109,7 @@ impl Call<'_> {
         }
         keep_times(&live, &mut object);
         let attributes = self.attributes(Operation::Update, object, live.clone());
-        self.admit(&attributes)?;
+        let charging = self.admit(&attributes)?;
         let object = attributes.object;
 
         let metadata = &live["metadata"];
@@ -120,7 +120,9 @@ impl Call<'_> {
             && object.pointer("/spec/finalizers").and_then(Value::as_array).is_some_and(|f| !f.is_empty());
         if !metadata["deletionTimestamp"].is_null() && !has_finalizers && !waits && !namespace_waits {
             if !self.options.dry_run {
-                match self.cluster.store.remove(&self.key(self.name), stored.revision) {
+                let removed = self.cluster.store.remove(&self.key(self.name), stored.revision);
+                drop(charging);
+                match removed {
                     Ok(last) => self.cluster.removed(served, &last),
                     Err(_) => return Ok(None),
                 }
@@ -130,7 +132,9 @@ impl Call<'_> {
         if self.options.dry_run || object == *live {
             return Ok(Some((object, false)));
         }
-        match self.cluster.store.replace(&self.key(self.name), stored.revision, served.to_stored(object)) {
+        let replaced = self.cluster.store.replace(&self.key(self.name), stored.revision, served.to_stored(object));
+        drop(charging);
+        match replaced {
             Ok(stored) => {
                 self.cluster.committed(served, &stored);
                 Ok(Some((served.live(&stored), false)))
