@@ -30,7 +30,7 @@ pub(crate) enum Command {
     Down {
         /// The runs, by id
         runs: Vec<String>,
-        /// Every run that is not active, and the clusters that `up` serves
+        /// Every run that is not active, the clusters that `up` serves, and what is left of runs that nobody knows any more
         #[arg(long)]
         all: bool,
     },
@@ -70,6 +70,9 @@ pub(crate) struct Options {
     /// Whether the cluster outlives the run: never, failed or always
     #[arg(long, global = true, env = "K3S_ARC_KEEP", value_name = "WHEN")]
     keep: Option<OsString>,
+    /// How long a cluster that outlives its run is kept after its last use [default: 8h]
+    #[arg(long, global = true, env = "K3S_ARC_KEEP_FOR", value_name = "DURATION")]
+    keep_for: Option<OsString>,
     /// A directory of image archives to import into the node
     #[arg(long, global = true, env = "K3S_ARC_IMAGES_DIR", value_name = "DIR")]
     images_dir: Option<OsString>,
@@ -100,6 +103,7 @@ impl Options {
             "K3S_ARC_PROVIDER" => &self.provider,
             "K3S_ARC_K3S" => &self.k3s,
             "K3S_ARC_KEEP" => &self.keep,
+            "K3S_ARC_KEEP_FOR" => &self.keep_for,
             "K3S_ARC_IMAGES_DIR" => &self.images_dir,
             "K3S_ARC_TEST_ENV" => &self.test_env,
             "K3S_ARC_LAUNCHER_DIR" => &self.launcher_dir,

@@ -25,9 +25,6 @@ const ENVIRONMENT: u8 = 3;
 const INTERRUPTED: u8 = 130;
 
 fn main() -> ExitCode {
-    if let Some(code) = k3s_arc_harness::take_over() {
-        return code;
-    }
     // clap ends the process itself on bad usage, with 2.
     let arguments = Arguments::parse();
     let config = match Config::read(|name| arguments.options.value(name)) {
@@ -61,12 +58,16 @@ fn list(config: &Config) -> Result<u8, Failed> {
         progress::print("no runs");
     }
     for run in found {
-        let state = match (run.active, run.serves) {
-            (true, true) => "serving",
-            (true, false) => "active",
-            (false, _) => "kept",
+        let state = match (run.active, run.serves, run.left) {
+            (true, true, _) => "serving".to_owned(),
+            (true, false, _) => "active".to_owned(),
+            (false, _, Some(left)) => format!("kept, for {} min unless it is used", left.as_secs().div_ceil(60)),
+            (false, _, None) => "to be removed".to_owned(),
         };
         progress::print(&format!("{}  {state}", run.id));
+        for (kubeconfig, cluster) in &run.clusters {
+            progress::print(&format!("  {} by {}: {}", cluster.version, cluster.provider, kubeconfig.display()));
+        }
     }
     Ok(PASSED)
 }
@@ -82,8 +83,13 @@ async fn down(config: &Config, runs: &[String], all: bool) -> Result<u8, Failed>
         (named, _) => named.contains(&run.id),
     };
     for run in found.iter().filter(wanted) {
-        run.remove().await.map_err(|error| (Report::new(error), ENVIRONMENT))?;
-        progress::print(&format!("removed {}", run.id));
+        let removed = run.remove().await.map_err(|error| (Report::new(error), ENVIRONMENT))?;
+        progress::print(&format!("removed run {}", run.id));
+        removed.iter().for_each(|removed| progress::print(&format!("  {removed}")));
+    }
+    if all {
+        let orphans = cluster::remove_orphans().await.map_err(|error| (error.into(), ENVIRONMENT))?;
+        orphans.iter().for_each(|removed| progress::print(&format!("removed {removed}, of a run that nobody knows any more")));
     }
     Ok(PASSED)
 }

@@ -12,6 +12,8 @@ use k3s_arc_harness::{
     report::{self, Line, Report, Verdict},
 };
 
+use tokio::signal::unix::{SignalKind, signal};
+
 use crate::{ENVIRONMENT, FAILED, Failed, INTERRUPTED, PASSED, USAGE, arguments::Validate, progress, progress::Progress};
 
 /// How many checks are asked at once. They wait for the cluster more than they work; with more of them, the
@@ -26,7 +28,14 @@ pub(crate) async fn run(config: Config, what: &Validate) -> Result<u8, Failed> {
         () = interrupted() => None,
     };
     tracing::info!(target: "k3s_arc::clean", "removing what the run made");
-    fixture::finish().await;
+    tokio::select! {
+        () = fixture::finish() => {}
+        () = interrupted() => {
+            drop(shown);
+            let help = "it goes on in the background; `k3s-arc list` shows whether it is over";
+            return Err((miette::miette!(help = help, "interrupted while the run's things were removed"), INTERRUPTED));
+        }
+    }
     drop(shown);
     match outcome {
         Some(Ok(report)) => {
@@ -107,18 +116,19 @@ async fn ask(fixture: &Fixture, check: &'static Check) -> Line {
     Line { area: check.area, check: check.name, question: check.question, verdict, took: started.elapsed() }
 }
 
-/// Resolves when the user or the system asks the program to end.
+/// Resolves when the user or the system asks the program to end, or the terminal is closed.
 async fn interrupted() {
-    let terminated = async {
-        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+    let received = |kind| async move {
+        match signal(kind) {
             Ok(mut signal) => signal.recv().await,
             // Without a handler the signal ends the process, and the reaper cleans up.
             Err(_) => std::future::pending().await,
         }
     };
     tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        _ = terminated => {}
+        _ = received(SignalKind::interrupt()) => {}
+        _ = received(SignalKind::terminate()) => {}
+        _ = received(SignalKind::hangup()) => {}
     }
 }
 

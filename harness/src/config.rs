@@ -2,6 +2,8 @@
 
 use std::{ffi::OsString, path::PathBuf, str::FromStr, time::Duration};
 
+use jiff::SignedDuration;
+
 use crate::cluster::{K3sImage, K3sImageError};
 
 /// What a run was asked for, by environment or flags.
@@ -13,6 +15,8 @@ pub struct Config {
     pub k3s: K3sImage,
     /// `K3S_ARC_KEEP`: whether the cluster outlives the run.
     pub keep: Keep,
+    /// `K3S_ARC_KEEP_FOR`: how long a cluster that outlives its run is kept after its last use.
+    pub keep_for: Duration,
     /// `K3S_ARC_IMAGES_DIR`: a directory of image archives (docker-save or OCI layout) to import into the node.
     pub images_dir: Option<PathBuf>,
     /// `K3S_ARC_TEST_ENV`: the `.test.env` to launch with, in place of the tree's own.
@@ -98,6 +102,9 @@ pub enum ConfigError {
     },
 }
 
+/// How long a kept cluster is kept, when nobody says: a working day, no night.
+pub const DEFAULT_KEEP_FOR: Duration = Duration::from_secs(8 * 3600);
+
 /// The longest boot deadline accepted, in seconds: an hour is a typing error, not a slow host.
 const LONGEST_BOOT: u64 = 3600;
 
@@ -142,6 +149,16 @@ impl Config {
                 }
             },
         };
+        let keep_for = match text("K3S_ARC_KEEP_FOR") {
+            None => DEFAULT_KEEP_FOR,
+            Some(value) => match value.parse::<SignedDuration>().ok().and_then(|duration| duration.try_into().ok()) {
+                Some(duration) => duration,
+                None => {
+                    let expected = "a duration such as 8h, 90m or 30s";
+                    return Err(ConfigError::Value { name: "K3S_ARC_KEEP_FOR", value, expected, default: "8h" });
+                }
+            },
+        };
         Ok(Self {
             provider: [ProviderChoice::Auto, ProviderChoice::Docker, ProviderChoice::Emulator][provider],
             k3s: match text("K3S_ARC_K3S") {
@@ -149,6 +166,7 @@ impl Config {
                 Some(value) => K3sImage::from_str(&value).map_err(ConfigError::K3s)?,
             },
             keep: [Keep::Never, Keep::Failed, Keep::Always][keep],
+            keep_for,
             images_dir: path("K3S_ARC_IMAGES_DIR", "directory")?,
             test_env: path("K3S_ARC_TEST_ENV", "file")?,
             launcher_dir: path("K3S_ARC_LAUNCHER_DIR", "directory")?,
@@ -178,6 +196,16 @@ mod tests {
         assert_eq!(config.launcher_image, LauncherImage::Standin);
         assert_eq!(config.k3s, K3sImage::default());
         assert_eq!(config.boot_timeout, Duration::from_secs(180));
+        assert_eq!(config.keep_for, Duration::from_secs(8 * 60 * 60));
+    }
+
+    #[rstest]
+    #[case("90m", 90 * 60)]
+    #[case("1h 30s", 3630)]
+    #[case("0s", 0)]
+    fn a_duration_has_a_unit(#[case] value: &'static str, #[case] seconds: u64) {
+        assert_eq!(read("K3S_ARC_KEEP_FOR", value).unwrap().keep_for, Duration::from_secs(seconds));
+        assert!(read("K3S_ARC_KEEP_FOR", "8").is_err());
     }
 
     #[test]
@@ -188,6 +216,7 @@ mod tests {
     #[rstest]
     #[case::provider("K3S_ARC_PROVIDER", "vagrant", "K3S_ARC_PROVIDER=vagrant: expected `auto`, `docker` or `emulator`")]
     #[case::keep("K3S_ARC_KEEP", "yes", "K3S_ARC_KEEP=yes: expected `never`, `failed` or `always`")]
+    #[case::keep_for("K3S_ARC_KEEP_FOR", "-1h", "K3S_ARC_KEEP_FOR=-1h: expected a duration such as 8h, 90m or 30s")]
     #[case::timeout("K3S_ARC_BOOT_TIMEOUT", "0", "K3S_ARC_BOOT_TIMEOUT=0: expected whole seconds from 1 to 3600")]
     #[case::directory(
         "K3S_ARC_IMAGES_DIR",

@@ -19,7 +19,6 @@ pub mod report;
 pub mod suite;
 pub mod wait;
 
-pub use cluster::take_over;
 pub use k3s_arc_harness_macros::test;
 pub(crate) use k3s_arc_standin::kubernetes::chain;
 

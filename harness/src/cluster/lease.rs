@@ -91,7 +91,6 @@ impl miette::Diagnostic for Failed {
     }
 }
 
-const RECORD: &str = "cluster.json";
 const FAILED: &str = "failed.txt";
 const KUBECONFIG: &str = "kubeconfig";
 
@@ -166,9 +165,7 @@ impl Lease {
         if let Ok(report) = fs::read_to_string(directory.join(FAILED)) {
             return Err(LeaseError::FailedBefore { report });
         }
-        let record_path = directory.join(RECORD);
-        let record: Option<ClusterRecord> = fs::read(&record_path).ok().and_then(|record| serde_json::from_slice(&record).ok());
-        if let Some(record) = record {
+        if let Some(record) = ClusterRecord::read(directory) {
             return provider.attach(&record, &kubeconfig).await.map_err(failed);
         }
         let made = match provider.make(run, spec, &kubeconfig).await {
@@ -178,7 +175,7 @@ impl Lease {
         match made {
             Ok((record, cluster)) => {
                 let json = serde_json::to_vec(&record).map_err(io::Error::from).map_err(unusable)?;
-                write_private(&record_path, &json).map_err(unusable)?;
+                write_private(&directory.join(ClusterRecord::FILE), &json).map_err(unusable)?;
                 if run.is_kept() {
                     announce(&record);
                 }
@@ -198,8 +195,7 @@ impl Lease {
     /// Notes that something failed on the cluster, and says how to reach it if it is kept for that.
     pub(crate) fn failed(&self, run: &Run) {
         run.mark_failed();
-        let record = fs::read(self.directory.join(RECORD)).ok().and_then(|record| serde_json::from_slice(&record).ok());
-        if let Some(record) = record
+        if let Some(record) = ClusterRecord::read(&self.directory)
             && run.is_kept()
         {
             announce(&record);

@@ -30,7 +30,7 @@ pub use self::{
     lease::{Access, Lease, LeaseError},
     node::{NodeAccess, NodeError, NodeOutput},
     provider::{ClusterRecord, DEFAULT_BOOT_TIMEOUT, Provider, ProviderError},
-    reaper::{CleanError, Found, find, take_over},
+    reaper::{CleanError, Found, Removed, find, remove_orphans},
     run::{Run, RunError},
     spec::{ClusterSpec, Packaged},
 };

@@ -15,7 +15,23 @@ impl Process {
     /// This process.
     pub(crate) fn current() -> Self {
         let pid = std::process::id();
-        Self { pid, started: started(pid).unwrap_or_default() }
+        Self::of(pid).unwrap_or(Self { pid, started: 0 })
+    }
+
+    /// The process that has this id, if one runs.
+    pub(crate) fn of(pid: u32) -> Option<Self> {
+        Some(Self { pid, started: started(pid)? })
+    }
+
+    /// As a label of what it made has it.
+    pub(crate) fn label(self) -> String {
+        format!("{}@{}", self.pid, self.started)
+    }
+
+    /// Reads such a label.
+    pub(crate) fn read(label: &str) -> Option<Self> {
+        let (pid, started) = label.split_once('@')?;
+        Some(Self { pid: pid.parse().ok()?, started: started.parse().ok()? })
     }
 
     /// The nearest ancestor whose program's name contains `name`.
@@ -32,13 +48,22 @@ impl Process {
 
     /// Asks it to end. False when it does not run any more.
     pub(crate) fn terminate(self) -> bool {
+        self.signal(sysinfo::Signal::Term)
+    }
+
+    /// Ends it. False when it does not run any more.
+    pub(crate) fn kill(self) -> bool {
+        self.signal(sysinfo::Signal::Kill)
+    }
+
+    fn signal(self, signal: sysinfo::Signal) -> bool {
         if !self.runs() {
             return false;
         }
         let pid = Pid::from_u32(self.pid);
         let system = refreshed(ProcessesToUpdate::Some(&[pid]), ProcessRefreshKind::nothing());
         let process = system.as_ref().and_then(|system| system.process(pid));
-        process.and_then(|process| process.kill_with(sysinfo::Signal::Term)).unwrap_or(false)
+        process.and_then(|process| process.kill_with(signal)).unwrap_or(false)
     }
 
     /// Whether it still runs.

@@ -13,6 +13,8 @@ pub const DEFAULT_BOOT_TIMEOUT: Duration = Duration::from_secs(180);
 /// What one process tells the others of a run about a cluster it made.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct ClusterRecord {
+    /// The name of the provider that made it.
+    pub provider: String,
     /// The version its API server reports.
     pub version: String,
     /// The stand-in's image, as pods name it.
@@ -23,6 +25,16 @@ pub struct ClusterRecord {
     pub handle: String,
     /// How a person looks at it, and removes it, once it is kept: shell commands.
     pub commands: Vec<String>,
+}
+
+impl ClusterRecord {
+    /// The file that has it, among what the users of a cluster share.
+    pub(super) const FILE: &str = "cluster.json";
+
+    /// That of the cluster whose users share this directory, once it serves.
+    pub(super) fn read(directory: &Path) -> Option<Self> {
+        serde_json::from_slice(&std::fs::read(directory.join(Self::FILE)).ok()?).ok()
+    }
 }
 
 /// Why a provider could not do what was asked; it carries its help with it.

@@ -15,12 +15,16 @@ use super::{
     process::{self, Process},
     reaper,
 };
-use crate::config::{Config, Keep};
+use crate::config::{Config, DEFAULT_KEEP_FOR, Keep};
 
 /// The label that names the run which made a thing.
 pub(crate) const RUN_LABEL: &str = "k3s-arc.run";
 /// The label that names the run's root process, as `<pid>@<start time>`.
 pub(crate) const OWNER_LABEL: &str = "k3s-arc.owner";
+/// The label that names the host on which that process runs: an engine may serve several.
+pub(crate) const HOST_LABEL: &str = "k3s-arc.host";
+/// The label that names the run's directory on that host.
+pub(crate) const DIRECTORY_LABEL: &str = "k3s-arc.directory";
 /// The label that names the spec a thing was made for, by digest.
 pub(crate) const SPEC_LABEL: &str = "k3s-arc.spec";
 
@@ -47,11 +51,20 @@ pub enum RunError {
         /// `a symbolic link`, ...
         problem: &'static str,
     },
+    /// The run's id cannot be the name of a directory.
+    #[error("NEXTEST_RUN_ID={id}: expected letters, digits and hyphens")]
+    #[diagnostic(code(k3s_arc::run), help("nextest sets it; unset it, if this was not started by nextest"))]
+    Id {
+        /// The id.
+        id: String,
+    },
     /// The reaper did not start.
     #[error("the process that removes what this run makes did not start")]
     #[diagnostic(
         code(k3s_arc::run::reaper),
-        help("the program's main function must call k3s_arc_harness::take_over() first (k3s_arc_harness::suite::main does)")
+        help(
+            "it is this program, started once more with K3S_ARC_REAPER set: is it there to be read, and may a process be started?"
+        )
     )]
     Reaper {
         /// What came back.
@@ -75,12 +88,21 @@ pub(crate) struct Record {
     /// The run is a cluster that is served until it is told to stop, not a suite.
     #[serde(default)]
     pub(crate) serves: bool,
+    /// How long it is kept after its last use, if it is.
+    pub(crate) keep_seconds: u64,
 }
 
 impl Record {
-    fn of_this_process(keep: Keep) -> Self {
+    pub(crate) fn new(id: impl Into<String>, root: Process, keep: Keep) -> Self {
+        Self { id: id.into(), root, keep, serves: false, keep_seconds: DEFAULT_KEEP_FOR.as_secs() }
+    }
+
+    fn of_this_process(config: &Config) -> Self {
         let root = Process::current();
-        Self { id: format!("{:x}-{:x}", root.started, root.pid), root, keep, serves: false }
+        Self {
+            keep_seconds: config.keep_for.as_secs(),
+            ..Self::new(format!("{:x}-{:x}", root.started, root.pid), root, config.keep)
+        }
     }
 }
 
@@ -90,30 +112,31 @@ impl Run {
     /// # Errors
     /// [`RunError`].
     pub fn join(config: &Config) -> Result<Self, RunError> {
+        let this = Record::of_this_process(config);
         let record = match std::env::var("NEXTEST_RUN_ID") {
-            Ok(id) => Record {
-                id,
-                // A wrapper script may stand between nextest and the test; were there no nextest at all, the test is alone.
-                root: Process::ancestor("nextest").unwrap_or_else(Process::current),
-                keep: config.keep,
-                serves: false,
-            },
-            Err(_) => Record::of_this_process(config.keep),
+            // A wrapper script may stand between nextest and the test; were there no nextest at all, the test is alone.
+            Ok(id) => Record { id, root: Process::ancestor("nextest").unwrap_or(this.root), ..this },
+            Err(_) => this,
         };
         Self::open(config, record)
     }
 
     /// Begins a run that is this process, and serves a cluster until it is told to stop.
     pub(crate) fn serving(config: &Config) -> Result<Self, RunError> {
-        Self::open(config, Record { serves: true, ..Record::of_this_process(Keep::Never) })
+        Self::open(config, Record { serves: true, keep: Keep::Never, ..Record::of_this_process(config) })
     }
 
     fn open(config: &Config, record: Record) -> Result<Self, RunError> {
+        if record.id.is_empty() || !record.id.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '-') {
+            return Err(RunError::Id { id: record.id });
+        }
         let base = base(config);
+        let base = std::path::absolute(&base).map_err(|source| RunError::Directory { path: base, attempted: "found", source })?;
         private_directory(&base)?;
         let directory = base.join(&record.id);
         private_directory(&directory)?;
         let run = Self { record, directory };
+        run.enrol()?;
         run.ensure_reaper()?;
         Ok(run)
     }
@@ -139,13 +162,15 @@ impl Run {
     }
 
     /// The labels of everything the run makes for a spec.
-    pub(crate) fn labels(&self, spec_digest: &str) -> [(String, String); 3] {
-        let owner = format!("{}@{}", self.record.root.pid, self.record.root.started);
+    pub(crate) fn labels(&self, spec_digest: &str) -> [(String, String); 5] {
         [
-            (RUN_LABEL.to_owned(), self.record.id.clone()),
-            (OWNER_LABEL.to_owned(), owner),
-            (SPEC_LABEL.to_owned(), spec_digest.to_owned()),
+            (RUN_LABEL, self.record.id.clone()),
+            (OWNER_LABEL, self.record.root.label()),
+            (HOST_LABEL, host()),
+            (DIRECTORY_LABEL, self.directory.display().to_string()),
+            (SPEC_LABEL, spec_digest.to_owned()),
         ]
+        .map(|(name, value)| (name.to_owned(), value))
     }
 
     /// Notes that something failed, so that `K3S_ARC_KEEP=failed` keeps the clusters.
@@ -162,6 +187,16 @@ impl Run {
         {
             tracing::warn!("left for the reaper: {}", crate::chain(&error));
         }
+    }
+
+    /// Notes that this process is one of the run's, for the reaper to end if it outlives the run's root.
+    fn enrol(&self) -> Result<(), RunError> {
+        let members = self.directory.join(reaper::MEMBERS);
+        private_directory(&members)?;
+        let this = Process::current();
+        let written = serde_json::to_vec(&this).map_err(io::Error::from);
+        let written = written.and_then(|json| fs::write(members.join(this.to_string()), json));
+        written.map_err(|source| RunError::Directory { path: members, attempted: "written to", source })
     }
 
     fn ensure_reaper(&self) -> Result<(), RunError> {
@@ -181,6 +216,11 @@ impl Run {
         fs::write(self.directory.join(reaper::RECORD), record).map_err(at("written to"))?;
         reaper::start(&self.directory).map_err(|source| RunError::Reaper { source })
     }
+}
+
+/// The name of this host.
+pub(crate) fn host() -> String {
+    sysinfo::System::host_name().unwrap_or_default()
 }
 
 /// Where all runs of this user keep their state.

@@ -14,7 +14,10 @@ use futures::{FutureExt, future::BoxFuture};
 
 pub use self::error::{DockerError, ExitCause, LogTail};
 pub(crate) use self::preload::archives_in;
-pub(super) use self::{engine::lacks, remove::remove_run};
+pub(super) use self::{
+    engine::lacks,
+    remove::{remove_orphans, remove_run},
+};
 use super::{
     Capability, Cluster, ClusterRecord, ClusterSpec, Provider, ProviderError, Run,
     run::{RUN_LABEL, SPEC_LABEL},
@@ -39,6 +42,9 @@ impl Docker {
 
     async fn boot(&self, run: &Run, spec: &ClusterSpec, kubeconfig: &Path) -> Result<ClusterRecord, DockerError> {
         let engine = engine::connect().await?;
+        for orphan in remove_orphans().await? {
+            tracing::info!("removed {orphan}, which an earlier run left");
+        }
         remove::remove(&engine, &[(RUN_LABEL, run.id()), (SPEC_LABEL, &spec.digest())]).await?;
         engine::ensure_image(&engine, &spec.k3s().to_string()).await?;
         // The snapshotter is found out by trying: what the host's kernel and K3s's data directory allow is K3s's to say.
@@ -68,6 +74,7 @@ impl Docker {
         let id = container::start(run, spec, &names).await?;
         let version = boot::until_served(engine, &id, spec, kubeconfig, self.standin.reference(), self.boot_timeout).await?;
         Ok(ClusterRecord {
+            provider: self.name().to_owned(),
             version,
             standin_image: self.standin.reference().to_owned(),
             capabilities: [Capability::NodeExec, Capability::NodeKubectl, Capability::Cgroups].into(),
@@ -113,7 +120,8 @@ impl Provider for Docker {
     ) -> BoxFuture<'a, Result<(), ProviderError>> {
         async move {
             let engine = engine::connect().await?;
-            Ok(remove::remove(&engine, &[(RUN_LABEL, run.id()), (SPEC_LABEL, &spec.digest())]).await?)
+            remove::remove(&engine, &[(RUN_LABEL, run.id()), (SPEC_LABEL, &spec.digest())]).await?;
+            Ok(())
         }
         .boxed()
     }

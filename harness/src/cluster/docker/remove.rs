@@ -1,6 +1,6 @@
 //! Removing what carries our labels, and nothing else.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, path::Path};
 
 use futures::future::try_join_all;
 use testcontainers::bollard::{
@@ -13,44 +13,102 @@ use testcontainers::bollard::{
 };
 
 use super::{DockerError, engine};
-use crate::cluster::run::RUN_LABEL;
+use crate::cluster::{
+    Removed,
+    process::Process,
+    run::{DIRECTORY_LABEL, HOST_LABEL, OWNER_LABEL, RUN_LABEL, host},
+};
 
-/// Removes every container, network and volume of a run.
-pub(in crate::cluster) async fn remove_run(run: &str) -> Result<(), DockerError> {
+/// Something that an engine has.
+#[derive(Debug)]
+struct Thing {
+    /// What it is, by name.
+    what: Removed,
+    /// What the engine finds it by.
+    id: String,
+    labels: HashMap<String, String>,
+}
+
+/// Removes every container, network and volume of a run. Gives what was removed.
+pub(in crate::cluster) async fn remove_run(run: &str) -> Result<Vec<Removed>, DockerError> {
     remove(&engine::connect().await?, &[(RUN_LABEL, run)]).await
 }
 
-/// Removes every container, network and volume that carries all these labels.
-pub(super) async fn remove(engine: &Docker, labels: &[(&str, &str)]) -> Result<(), DockerError> {
-    let labels: Vec<String> = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+/// Removes every container, network and volume that carries all these labels. Gives what was removed.
+pub(super) async fn remove(engine: &Docker, labels: &[(&str, &str)]) -> Result<Vec<Removed>, DockerError> {
+    let labels = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    remove_all(engine, list(engine, labels).await?).await
+}
+
+/// Removes what runs of this host left that nobody knows any more: their directory is gone (a temporary one, and the host was started
+/// anew), and so is the process that began them. Gives what was removed; nothing, where there is no engine to ask.
+pub(in crate::cluster) async fn remove_orphans() -> Result<Vec<Removed>, DockerError> {
+    let Ok(engine) = engine::connect().await else { return Ok(Vec::new()) };
+    let mut things = list(&engine, vec![RUN_LABEL.to_owned()]).await?;
+    things.retain(|thing| is_orphan(&thing.labels, &host()));
+    remove_all(&engine, things).await
+}
+
+fn is_orphan(labels: &HashMap<String, String>, host: &str) -> bool {
+    // An engine may serve several hosts, and a process is known by its own alone.
+    labels.get(HOST_LABEL).is_some_and(|made_on| made_on == host)
+        && labels.get(DIRECTORY_LABEL).is_some_and(|directory| !Path::new(directory).exists())
+        && labels.get(OWNER_LABEL).and_then(|owner| Process::read(owner)).is_some_and(|owner| !owner.runs())
+}
+
+async fn list(engine: &Docker, labels: Vec<String>) -> Result<Vec<Thing>, DockerError> {
     let filters = HashMap::from([("label".to_owned(), labels)]);
+    let mut things = Vec::new();
 
     let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
     let containers =
         engine.list_containers(Some(options)).await.map_err(|error| DockerError::request("list containers", error))?;
-    try_join_all(containers.into_iter().filter_map(|container| container.id).map(|id| async move {
-        let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
-        gone(engine.remove_container(&id, Some(options)).await)
-            .map_err(|error| DockerError::request(format!("remove the container {id}"), error))
-    }))
-    .await?;
+    things.extend(containers.into_iter().map(|container| {
+        let id = container.id.unwrap_or_default();
+        let name = container.names.into_iter().flatten().next();
+        let name = name.map_or_else(|| id.clone(), |name| name.trim_start_matches('/').to_owned());
+        Thing { what: Removed::Container(name), id, labels: container.labels.unwrap_or_default() }
+    }));
 
     let options = ListNetworksOptionsBuilder::default().filters(&filters).build();
     let networks = engine.list_networks(Some(options)).await.map_err(|error| DockerError::request("list networks", error))?;
-    try_join_all(networks.into_iter().filter_map(|network| network.id).map(|id| async move {
-        gone(engine.remove_network(&id).await).map_err(|error| DockerError::request(format!("remove the network {id}"), error))
-    }))
-    .await?;
+    things.extend(networks.into_iter().map(|network| {
+        let id = network.id.unwrap_or_default();
+        let name = network.name.unwrap_or_else(|| id.clone());
+        Thing { what: Removed::Network(name), id, labels: network.labels.unwrap_or_default() }
+    }));
 
     let options = ListVolumesOptionsBuilder::default().filters(&filters).build();
     let volumes = engine.list_volumes(Some(options)).await.map_err(|error| DockerError::request("list volumes", error))?;
-    try_join_all(volumes.volumes.unwrap_or_default().into_iter().map(|volume| async move {
-        let options = RemoveVolumeOptionsBuilder::default().force(true).build();
-        gone(engine.remove_volume(&volume.name, Some(options)).await)
-            .map_err(|error| DockerError::request(format!("remove the volume {}", volume.name), error))
-    }))
-    .await?;
-    Ok(())
+    things.extend(volumes.volumes.unwrap_or_default().into_iter().map(|volume| Thing {
+        what: Removed::Volume(volume.name.clone()),
+        id: volume.name,
+        labels: volume.labels,
+    }));
+    Ok(things)
+}
+
+/// Containers go first: what they use cannot.
+async fn remove_all(engine: &Docker, things: Vec<Thing>) -> Result<Vec<Removed>, DockerError> {
+    let (containers, others): (Vec<_>, Vec<_>) =
+        things.into_iter().partition(|thing| matches!(thing.what, Removed::Container(_)));
+    let mut removed = try_join_all(containers.into_iter().map(|thing| remove_one(engine, thing))).await?;
+    removed.append(&mut try_join_all(others.into_iter().map(|thing| remove_one(engine, thing))).await?);
+    Ok(removed)
+}
+
+async fn remove_one(engine: &Docker, thing: Thing) -> Result<Removed, DockerError> {
+    let id = &thing.id;
+    let removed = match &thing.what {
+        Removed::Network(_) => engine.remove_network(id).await,
+        Removed::Volume(_) => engine.remove_volume(id, Some(RemoveVolumeOptionsBuilder::default().force(true).build())).await,
+        Removed::Container(_) | Removed::Directory(_) => {
+            let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
+            engine.remove_container(id, Some(options)).await
+        }
+    };
+    gone(removed).map_err(|error| DockerError::request(format!("remove the {}", thing.what), error))?;
+    Ok(thing.what)
 }
 
 /// What is gone already, or going (409: removal in progress), is as it should be.
@@ -61,5 +119,27 @@ fn gone(removed: Result<(), BollardError>) -> Result<(), BollardError> {
             Ok(())
         }
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_orphan_is_of_this_host_and_has_neither_directory_nor_owner() {
+        let directory = tempfile::tempdir().unwrap();
+        let (there, gone) = (directory.path().display().to_string(), directory.path().join("gone").display().to_string());
+        let this = Process::current();
+        let (lives, lived) = (this.label(), Process { started: 1, ..this }.label());
+        let is_orphan = |host: &str, directory: &str, owner: &str| {
+            let labels = [(HOST_LABEL, host), (DIRECTORY_LABEL, directory), (OWNER_LABEL, owner)];
+            is_orphan(&labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into(), "here")
+        };
+        assert!(is_orphan("here", &gone, &lived));
+        assert!(!is_orphan("elsewhere", &gone, &lived));
+        assert!(!is_orphan("here", &there, &lived), "it is kept");
+        assert!(!is_orphan("here", &gone, &lives), "it goes on");
+        assert!(!is_orphan("here", &gone, "no process"));
     }
 }

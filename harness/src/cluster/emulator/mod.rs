@@ -71,6 +71,7 @@ impl Emulator {
             Err(_) => return Err(EmulatorError::Deadline { after: self.boot_timeout, missing: stage.now() }),
         };
         Ok(ClusterRecord {
+            provider: self.name().to_owned(),
             version,
             standin_image: self.standin_image.clone(),
             capabilities: [Capability::NodeExec, Capability::Cgroups].into(),

@@ -1,25 +1,44 @@
 //! The reaper: a small process that outlives a run and removes what the run made.
 //!
 //! Under nextest no test knows that it is the last, and nothing runs after it. So the first process of a run
-//! starts this program once more, in a process group of its own, where it waits (without polling) for the end of
-//! the run's root process, and then removes everything that carries the run's label, and the run's directory.
+//! starts this program once more, in a session of its own, where it waits (without polling) for the end of
+//! the run's root process, ends what the run left running, and then removes everything that carries the run's label, and
+//! the run's directory.
+//!
+//! Any program that links this library can be the reaper, a plain test binary too: it takes over before `main` does.
+
+mod clean;
+mod expiry;
+mod found;
 
 use std::{
-    ffi::OsStr,
+    ffi::{OsStr, OsString},
     fs, io,
     io::{BufRead, BufReader, Write},
-    os::unix::{fs::PermissionsExt, process::CommandExt},
-    path::Path,
-    process::{Command, ExitCode, Stdio},
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::Duration,
 };
 
+use tokio::signal::unix::{SignalKind, signal};
+
+pub(super) use self::{clean::clean, expiry::Expiry, found::runs};
+pub use self::{
+    clean::{CleanError, Removed, remove_orphans},
+    found::{Found, find},
+};
 use super::{docker, lock, process::Process, run::Record};
 use crate::config::Keep;
 
-/// The argument that makes a program of ours the reaper.
-const FLAG: &str = "--k3s-arc-reaper";
+/// The variable that makes a process the reaper of the run in the directory that it names.
+const VARIABLE: &str = "K3S_ARC_REAPER";
+/// What it is called in a list of processes.
+const NAME: &str = "k3s-arc-reaper";
 /// Held for as long as the reaper lives.
 pub(super) const LOCK: &str = "reaper.lock";
+/// The reaper, as others know it.
+const PROCESS: &str = "reaper.json";
 /// The run as the reaper must know it.
 pub(super) const RECORD: &str = "run.json";
 /// There if something failed in the run.
@@ -28,59 +47,44 @@ pub(super) const FAILED: &str = "failed";
 const LOG: &str = "reaper.log";
 /// There once a cluster was asked for.
 pub(super) const CLUSTERS: &str = "clusters";
+/// The processes of the run, one file each.
+pub(super) const MEMBERS: &str = "members";
+/// Shared by whoever uses a cluster of the run: while they do, it is not removed for its age.
+pub(super) const USERS: &str = "users.lock";
 
-/// Why something of a run is still there.
-#[derive(Debug, thiserror::Error, miette::Diagnostic)]
-pub enum CleanError {
-    /// Docker did not remove all of it.
-    #[error("not everything of run {run} could be removed from Docker")]
-    #[diagnostic(code(k3s_arc::clean), help("`docker ps -a --filter label=k3s-arc.run={run}` shows what is left"))]
-    Docker {
-        /// The run's id.
-        run: String,
-        /// What came back.
-        source: docker::DockerError,
-    },
-    /// The run's directory is still there.
-    #[error("the directory of run {run} could not be removed")]
-    #[diagnostic(code(k3s_arc::clean))]
-    Directory {
-        /// The run's id.
-        run: String,
-        /// What came back.
-        source: io::Error,
-    },
-}
+/// How long processes of the run that outlived its root may take to end when asked to.
+const GRACE: Duration = Duration::from_secs(1);
+/// An engine goes on making what somebody asked for who was killed meanwhile: so it is looked at again, this long after.
+const LATER: [Duration; 3] = [Duration::from_millis(300), Duration::from_millis(700), Duration::from_secs(2)];
+/// How long the reaper tries to remove what it cannot: while the engine restarts, say. Then it is the next run's to sweep.
+const PATIENCE: Duration = Duration::from_secs(600);
 
-/// Becomes the reaper, if this process was started as one; a program's main function calls it first.
-///
-/// Returns the code to exit with, or `None` in any other process.
-pub fn take_over() -> Option<ExitCode> {
-    let mut arguments = std::env::args_os().skip(1);
-    if arguments.next().as_deref() != Some(OsStr::new(FLAG)) {
-        return None;
-    }
-    let directory = arguments.next()?;
-    Some(match reap(Path::new(&directory)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
+// SAFETY: before `main` the standard library has run its own constructors on the platforms this builds for (Linux, macOS), and
+// its environment, files, threads and processes work there; standard streams and SIGPIPE are as the parent left them, which `reap` sees to. In
+// every process but the one that `start` makes, this reads one variable and returns.
+#[ctor::ctor(unsafe)]
+fn take_over() {
+    if let Some(directory) = std::env::var_os(VARIABLE) {
+        let directory = PathBuf::from(directory);
+        let reaped = reap(&directory);
+        if let Err(error) = &reaped {
             // Nobody reads this process's output; if the log cannot be written either, there is nowhere left to tell it.
-            let _ = fs::write(Path::new(&directory).join(LOG), format!("{}\n", crate::chain(&*error)));
-            ExitCode::FAILURE
+            let _ = fs::write(directory.join(LOG), format!("{}\n", crate::chain(&**error)));
         }
-    })
+        std::process::exit(i32::from(reaped.is_err()));
+    }
 }
 
 /// Starts the reaper of a run and returns once it watches.
 pub(super) fn start(directory: &Path) -> io::Result<()> {
-    let mut reaper = Command::new(std::env::current_exe()?)
-        .arg(FLAG)
-        .arg(directory)
+    let directory = std::path::absolute(directory)?;
+    let mut reaper = Command::new(this_program()?)
+        .arg0(NAME)
+        .env(VARIABLE, directory)
+        .current_dir("/")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
-        // A Ctrl-C, and nextest's signals to a test's process group, are not meant for it.
-        .process_group(0)
         .spawn()?;
     let mut answer = String::new();
     if let Some(output) = reaper.stdout.take() {
@@ -92,15 +96,26 @@ pub(super) fn start(directory: &Path) -> io::Result<()> {
     }
 }
 
+/// Linux finds a program by this even when its file was replaced since, by a build say.
+fn this_program() -> io::Result<OsString> {
+    let by_kernel = OsStr::new("/proc/self/exe");
+    if Path::new(by_kernel).exists() { Ok(by_kernel.into()) } else { std::env::current_exe().map(Into::into) }
+}
+
 const READY: &str = "watching";
 
 fn reap(directory: &Path) -> Result<(), Box<dyn std::error::Error>> {
+    // A closed terminal, a Ctrl-C, and nextest's signals to a test's process group are not meant for it.
+    rustix::process::setsid()?;
     // Another reaper of the same run does the work already.
     let Some(_alive) = lock::try_exclusive(&directory.join(LOCK))? else { return Ok(()) };
     let record: Record = serde_json::from_slice(&fs::read(directory.join(RECORD))?)?;
+    fs::write(directory.join(PROCESS), serde_json::to_vec(&Process::current())?)?;
     let root = record.root.runs().then(|| waitpid_any::WaitHandle::open(record.root.pid as _)).transpose();
-    writeln!(io::stdout(), "{READY}")?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    // A reader that went away must not end it: whoever started it may be dead already.
+    let _handled = runtime.block_on(async { signal(SignalKind::pipe()) })?;
+    let _ = writeln!(io::stdout(), "{READY}");
     if let Some(base) = directory.parent() {
         runtime.block_on(sweep(base));
     }
@@ -108,10 +123,61 @@ fn reap(directory: &Path) -> Result<(), Box<dyn std::error::Error>> {
     if let Ok(Some(mut root)) = root {
         root.wait()?;
     }
-    if is_to_go(directory, record.keep) {
-        runtime.block_on(clean(directory, &record.id))?;
+    if !directory.join(RECORD).exists() {
+        // The run ended in order and cleaned up after itself.
+        return Ok(());
     }
-    Ok(())
+    runtime.block_on(async {
+        end_members(directory).await;
+        let _unused = match is_to_go(directory, record.keep) {
+            true => None,
+            false => Some(Expiry::of(directory, &record).reached().await?),
+        };
+        clean_for_good(directory, &record.id, PATIENCE).await?;
+        Ok(())
+    })
+}
+
+/// Ends the processes of the run that outlived its root (nextest was killed, and its tests were not): they would go on making things.
+async fn end_members(directory: &Path) {
+    let members = fs::read_dir(directory.join(MEMBERS)).into_iter().flatten().flatten();
+    let members: Vec<Process> =
+        members.filter_map(|member| serde_json::from_slice(&fs::read(member.path()).ok()?).ok()).collect();
+    for member in &members {
+        member.terminate();
+    }
+    let ended = async {
+        while members.iter().any(|member| member.runs()) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    if tokio::time::timeout(GRACE, ended).await.is_err() {
+        for member in members {
+            member.kill();
+        }
+    }
+}
+
+/// Removes everything, and what an engine still had in the making when its asker was killed; tries again for as long as `patience`.
+async fn clean_for_good(directory: &Path, run: &str, patience: Duration) -> Result<Vec<Removed>, CleanError> {
+    let mut removed = Vec::new();
+    if directory.join(docker::MARK).exists() {
+        let mut pause = Duration::from_secs(1);
+        let since = tokio::time::Instant::now();
+        for later in LATER {
+            removed.append(&mut loop {
+                match docker::remove_run(run).await {
+                    Ok(removed) => break removed,
+                    Err(source) if since.elapsed() > patience => return Err(CleanError::Docker { run: run.to_owned(), source }),
+                    Err(_) => tokio::time::sleep(pause).await,
+                }
+                pause = (pause * 2).min(Duration::from_secs(15));
+            });
+            tokio::time::sleep(later).await;
+        }
+    }
+    removed.append(&mut clean(directory, run).await?);
+    Ok(removed)
 }
 
 /// Whether a run's clusters go with it.
@@ -123,110 +189,18 @@ pub(super) fn is_to_go(directory: &Path, keep: Keep) -> bool {
     }
 }
 
-/// Removes everything that a run made: what carries its label, and its directory.
-pub(super) async fn clean(directory: &Path, run: &str) -> Result<(), CleanError> {
-    if directory.join(docker::MARK).exists() {
-        docker::remove_run(run).await.map_err(|source| CleanError::Docker { run: run.to_owned(), source })?;
-    }
-    match remove_tree(directory) {
-        Err(source) if source.kind() != io::ErrorKind::NotFound => {
-            return Err(CleanError::Directory { run: run.to_owned(), source });
-        }
-        _ => {}
-    }
-    if let Some(base) = directory.parent() {
-        // Succeeds for the last run only: other runs' directories keep it.
-        let _ = fs::remove_dir(base);
-    }
-    Ok(())
-}
-
-/// Removes a directory and all below it. The folders of an emulated node have the modes that pods gave them, which may keep out their
-/// owner too; for a kernel's root there are none.
-fn remove_tree(directory: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(directory) {
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            open_up(directory)?;
-            fs::remove_dir_all(directory)
-        }
-        removed => removed,
-    }
-}
-
-fn open_up(directory: &Path) -> io::Result<()> {
-    fs::set_permissions(directory, fs::Permissions::from_mode(0o700))?;
-    for entry in fs::read_dir(directory)? {
-        let entry = entry?;
-        // Links are not followed: they may lead out of here.
-        if entry.file_type()?.is_dir() {
-            open_up(&entry.path())?;
-        }
-    }
-    Ok(())
-}
-
 /// Removes what runs left whose root and reaper are both gone: a reaper that was killed, or a host that went down.
 async fn sweep(base: &Path) {
     for (directory, record) in runs(base) {
         let Ok(Some(_abandoned)) = lock::try_exclusive(&directory.join(LOCK)) else { continue };
-        if !record.root.runs() && is_to_go(&directory, record.keep) {
+        if record.root.runs() {
+            continue;
+        }
+        end_members(&directory).await;
+        if is_to_go(&directory, record.keep) || Expiry::of(&directory, &record).is_past() {
             // What cannot be removed now is the next sweep's.
             let _ = clean(&directory, &record.id).await;
         }
-    }
-}
-
-/// The runs there are, with their directories.
-pub(super) fn runs(base: &Path) -> Vec<(std::path::PathBuf, Record)> {
-    let entries = fs::read_dir(base).into_iter().flatten().flatten().map(|entry| entry.path());
-    let read = |directory: std::path::PathBuf| {
-        let record = serde_json::from_slice(&fs::read(directory.join(RECORD)).ok()?).ok()?;
-        Some((directory, record))
-    };
-    entries.filter_map(read).collect()
-}
-
-/// A run that was kept, or goes on.
-#[derive(Debug, Clone)]
-pub struct Found {
-    /// Its id.
-    pub id: String,
-    /// Whether its root process still runs.
-    pub active: bool,
-    /// Whether it is a cluster that `k3s-arc up` serves.
-    pub serves: bool,
-    root: Process,
-    directory: std::path::PathBuf,
-}
-
-/// The runs of this user that are still there.
-pub fn find(config: &crate::config::Config) -> Vec<Found> {
-    let found = |(directory, record): (_, Record)| Found {
-        active: record.root.runs(),
-        serves: record.serves,
-        root: record.root,
-        id: record.id,
-        directory,
-    };
-    runs(&super::run::base(config)).into_iter().map(found).collect()
-}
-
-impl Found {
-    /// Removes everything the run made.
-    ///
-    /// # Errors
-    /// [`CleanError`], naming what is left.
-    pub async fn remove(&self) -> Result<(), CleanError> {
-        if self.serves && self.root.terminate() {
-            // It removes what it made itself; what it does not manage is removed below.
-            for _ in 0..100 {
-                if !self.root.runs() {
-                    break;
-                }
-                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-            }
-        }
-        clean(&self.directory, &self.id).await
     }
 }
 
@@ -243,20 +217,23 @@ mod tests {
         assert!(to_go(Keep::Never) && !to_go(Keep::Failed) && !to_go(Keep::Always));
     }
 
-    #[test]
-    fn what_pods_have_closed_is_opened_and_removed() {
-        let parent = tempfile::tempdir().unwrap();
-        let (tree, outside) = (parent.path().join("tree"), parent.path().join("outside"));
-        fs::create_dir_all(tree.join("closed/below")).unwrap();
-        fs::create_dir(&outside).unwrap();
-        std::os::unix::fs::symlink(&outside, tree.join("link")).unwrap();
-        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-        let before = mode(&outside);
-        fs::set_permissions(tree.join("closed"), fs::Permissions::from_mode(0o000)).unwrap();
-        open_up(&tree).unwrap();
-        assert_eq!((mode(&tree.join("closed")), mode(&outside)), (0o700, before));
-        fs::set_permissions(tree.join("closed"), fs::Permissions::from_mode(0o000)).unwrap();
-        remove_tree(&tree).unwrap();
-        assert!(!tree.exists() && outside.exists());
+    #[tokio::test]
+    async fn a_process_that_outlives_its_run_is_ended_and_no_other() {
+        let directory = tempfile::tempdir().unwrap();
+        let members = directory.path().join(MEMBERS);
+        fs::create_dir(&members).unwrap();
+        let start = || Command::new("sleep").arg("60").spawn().unwrap();
+        let (mut member, mut other) = (start(), start());
+        let process = Process::of(member.id()).unwrap();
+        fs::write(members.join(process.to_string()), serde_json::to_vec(&process).unwrap()).unwrap();
+        // Its number, but not its start: another process has got it since.
+        let reused = Process { started: 1, ..Process::of(other.id()).unwrap() };
+        fs::write(members.join(reused.to_string()), serde_json::to_vec(&reused).unwrap()).unwrap();
+
+        end_members(directory.path()).await;
+        assert!(!member.wait().unwrap().success());
+        assert_eq!(other.try_wait().unwrap(), None);
+        other.kill().unwrap();
+        other.wait().unwrap();
     }
 }

@@ -1,0 +1,144 @@
+//! Removing all that a run made.
+
+use std::{
+    fmt, fs, io,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
+
+use crate::cluster::docker;
+
+/// Why something of a run is still there.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+pub enum CleanError {
+    /// Docker did not remove all of it.
+    #[error("not everything of run {run} could be removed from Docker")]
+    #[diagnostic(code(k3s_arc::clean), help("`docker ps -a --filter label=k3s-arc.run={run}` shows what is left"))]
+    Docker {
+        /// The run's id.
+        run: String,
+        /// What came back.
+        source: docker::DockerError,
+    },
+    /// The run's directory is still there.
+    #[error("the directory of run {run} could not be removed")]
+    #[diagnostic(code(k3s_arc::clean))]
+    Directory {
+        /// The run's id.
+        run: String,
+        /// What came back.
+        source: io::Error,
+    },
+}
+
+/// Something that was removed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Removed {
+    /// A container, by name.
+    Container(String),
+    /// A network, by name.
+    Network(String),
+    /// A volume, by name.
+    Volume(String),
+    /// A directory and all below it.
+    Directory(PathBuf),
+}
+
+impl fmt::Display for Removed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Container(name) => write!(f, "container {name}"),
+            Self::Network(name) => write!(f, "network {name}"),
+            Self::Volume(name) => write!(f, "volume {name}"),
+            Self::Directory(path) => write!(f, "directory {}", path.display()),
+        }
+    }
+}
+
+/// Removes what runs of this host left, of which there is no directory any more: what `k3s-arc down --all` does besides removing runs.
+///
+/// # Errors
+/// When an engine answers, and does not remove it.
+pub async fn remove_orphans() -> Result<Vec<Removed>, docker::DockerError> {
+    docker::remove_orphans().await
+}
+
+/// Removes everything that a run made: what carries its label, and its directory.
+pub(in crate::cluster) async fn clean(directory: &Path, run: &str) -> Result<Vec<Removed>, CleanError> {
+    let mut removed = Vec::new();
+    if directory.join(docker::MARK).exists() {
+        let gone = docker::remove_run(run).await;
+        removed = gone.map_err(|source| CleanError::Docker { run: run.to_owned(), source })?;
+    }
+    match remove_tree(directory) {
+        Ok(()) => removed.push(Removed::Directory(directory.to_owned())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(source) => return Err(CleanError::Directory { run: run.to_owned(), source }),
+    }
+    if let Some(base) = directory.parent() {
+        // Succeeds for the last run only: other runs' directories keep it.
+        let _ = fs::remove_dir(base);
+    }
+    Ok(removed)
+}
+
+/// Removes a directory and all below it. The folders of an emulated node have the modes that pods gave them, which may keep out their
+/// owner too; for a kernel's root there are none.
+fn remove_tree(directory: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(directory) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            open_up(directory)?;
+            fs::remove_dir_all(directory)
+        }
+        // A process of the run that was just killed may have been writing there.
+        Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => fs::remove_dir_all(directory),
+        removed => removed,
+    }
+}
+
+fn open_up(directory: &Path) -> io::Result<()> {
+    fs::set_permissions(directory, fs::Permissions::from_mode(0o700))?;
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        // Links are not followed: they may lead out of here.
+        if entry.file_type()?.is_dir() {
+            open_up(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_pods_have_closed_is_opened_and_removed() {
+        let parent = tempfile::tempdir().unwrap();
+        let (tree, outside) = (parent.path().join("tree"), parent.path().join("outside"));
+        fs::create_dir_all(tree.join("closed/below")).unwrap();
+        fs::create_dir(&outside).unwrap();
+        std::os::unix::fs::symlink(&outside, tree.join("link")).unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        let before = mode(&outside);
+        fs::set_permissions(tree.join("closed"), fs::Permissions::from_mode(0o000)).unwrap();
+        open_up(&tree).unwrap();
+        assert_eq!((mode(&tree.join("closed")), mode(&outside)), (0o700, before));
+        fs::set_permissions(tree.join("closed"), fs::Permissions::from_mode(0o000)).unwrap();
+        remove_tree(&tree).unwrap();
+        assert!(!tree.exists() && outside.exists());
+    }
+
+    #[tokio::test]
+    async fn the_last_run_takes_the_directory_of_all_runs_with_it() {
+        let parent = tempfile::tempdir().unwrap();
+        let base = parent.path().join("runs");
+        let (one, other) = (base.join("one"), base.join("other"));
+        fs::create_dir_all(&one).unwrap();
+        fs::create_dir_all(&other).unwrap();
+        assert_eq!(clean(&one, "one").await.unwrap(), [Removed::Directory(one.clone())]);
+        assert!(base.exists() && clean(&one, "one").await.unwrap().is_empty());
+        clean(&other, "other").await.unwrap();
+        assert!(!base.exists());
+    }
+}
