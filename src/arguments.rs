@@ -22,7 +22,7 @@ const EXIT_CODES: &str = "Exit codes: 0 all checks passed, 1 a check failed, 2 b
 pub(crate) enum Command {
     /// Start K3s, launch Arc data services on it, ask every check, clean up
     Validate(Validate),
-    /// Serve a cluster until interrupted, or in the background; so far the emulator's only
+    /// Start a cluster to work with, until interrupted or in the background; runs that ask for an equal one use it
     Up(Up),
     /// List the runs that are still there: active ones, and those kept
     List,
@@ -41,10 +41,10 @@ pub(crate) struct Up {
     /// Where to write the kubeconfig; without it, beside the run's other files
     #[arg(long, value_name = "FILE")]
     pub(crate) kubeconfig: Option<PathBuf>,
-    /// The port of 127.0.0.1 to listen on; without it, a free one
+    /// The port of 127.0.0.1 for the emulator to listen on; without it, a free one
     #[arg(long, value_name = "PORT", default_value_t = 0, hide_default_value = true)]
     pub(crate) port: u16,
-    /// Return once it serves, and leave it serving in the background until `k3s-arc down`
+    /// Return once it serves, and leave it in the background until `k3s-arc down`, or until it has not been used for a while
     #[arg(long)]
     pub(crate) detach: bool,
 }

@@ -1,18 +1,22 @@
-//! `k3s-arc up`: a cluster that is served until somebody ends it.
+//! `k3s-arc up`: a cluster to work with. The emulator's is served by this program; that of Docker is one that is kept, which any run that asks for
+//! an equal one uses.
 
 use std::io::{BufRead, BufReader};
-use std::os::unix::process::CommandExt;
+use std::os::unix::{fs::OpenOptionsExt, process::CommandExt};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use k3s_arc_harness::{
+    check::Access,
     cluster::Serving,
-    config::{Config, ProviderChoice},
+    config::{Config, Keep, ProviderChoice},
+    fixture::{self, Fixture},
 };
 use miette::Report;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
-    ENVIRONMENT, Failed, PASSED, USAGE,
+    ENVIRONMENT, Failed, INTERRUPTED, PASSED, USAGE,
     arguments::Up,
     progress::{self, Progress},
     validate::chosen,
@@ -24,12 +28,70 @@ const LINES: usize = 3;
 pub(crate) async fn run(config: Config, what: &Up) -> Result<u8, Failed> {
     let shown = Progress::start();
     let (config, _) = chosen(config).await;
-    drop(shown);
     if config.provider != ProviderChoice::Emulator {
-        let error = miette::miette!(help = "add `--provider emulator`", "`up` serves the emulator only, so far");
-        return Err((error, USAGE));
+        return keep(config, what, shown).await;
     }
+    drop(shown);
     if what.detach { detach() } else { serve(&config, what).await }
+}
+
+/// Leaves a cluster that outlives this process, or waits until somebody asks it to end and removes the cluster.
+async fn keep(config: Config, what: &Up, shown: Progress) -> Result<u8, Failed> {
+    if what.port != 0 {
+        return Err((miette::miette!(help = "leave --port out", "the port of a cluster in Docker is a free one"), USAGE));
+    }
+    let hours = config.keep_for.as_secs_f64() / 3600.0;
+    let made = tokio::select! {
+        made = Fixture::new(Config { keep: Keep::Always, ..config }, Access::Shared) => made,
+        ended = ended() => {
+            fixture::remove().await;
+            let why = ended.map_or_else(|error| format!("waiting for a signal: {error}"), |()| "interrupted; what was made is removed".to_owned());
+            return Err((Report::msg(why), INTERRUPTED));
+        }
+    };
+    let made = made.map_err(|error| {
+        let code = if error.is_input() { USAGE } else { ENVIRONMENT };
+        (Report::from(error), code)
+    });
+    let fixture = match made {
+        Ok(fixture) => fixture,
+        Err(error) => {
+            fixture::remove().await;
+            return Err(error);
+        }
+    };
+    drop(shown);
+    let cluster = fixture.cluster();
+    let mut kubeconfig = cluster.kubeconfig().to_owned();
+    if let Some(path) = &what.kubeconfig {
+        copy_kubeconfig(&kubeconfig, path)
+            .map_err(|error| (Report::msg(format!("writing {}: {error}", path.display())), ENVIRONMENT))?;
+        kubeconfig.clone_from(path);
+    }
+    progress::print(&format!(
+        "K3s {} in Docker, kept for {hours} h after its last use; `k3s-arc list` shows it, `k3s-arc down --all` removes it\nthe stand-in's image on it: {}\nexport KUBECONFIG={}",
+        cluster.version(),
+        cluster.standin_image(),
+        kubeconfig.display()
+    ));
+    if what.detach {
+        return Ok(PASSED);
+    }
+    let ended = ended().await;
+    if let Some(path) = &what.kubeconfig {
+        // A file that cannot be removed leads nowhere now.
+        let _ = std::fs::remove_file(path);
+    }
+    drop(fixture);
+    fixture::remove().await;
+    ended.map(|()| PASSED).map_err(|error| (Report::msg(format!("waiting for a signal: {error}")), ENVIRONMENT))
+}
+
+/// For this user alone, and never over another: that may lead to other clusters too.
+fn copy_kubeconfig(from: &Path, to: &Path) -> std::io::Result<()> {
+    let text = std::fs::read(from)?;
+    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(to)?;
+    std::io::Write::write_all(&mut file, &text)
 }
 
 async fn serve(config: &Config, what: &Up) -> Result<u8, Failed> {

@@ -306,6 +306,14 @@ impl Fixture {
     }
 }
 
+/// Removes what the run of this process made, though it was to be kept.
+pub async fn remove() {
+    end_all().await;
+    if let Some(run) = RUN.get().filter(|run| run.is_of_this_process()) {
+        run.remove().await;
+    }
+}
+
 /// Ends the clusters that live in this process, and removes what its run made, if the run is this process's alone; at the orderly
 /// end of a program.
 pub async fn finish() {

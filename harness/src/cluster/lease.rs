@@ -6,7 +6,8 @@
 //! leaves the lock and no record, and the next one starts afresh. A maker that failed leaves its error, so that forty
 //! tests do not wait out forty boots to say the same.
 //!
-//! A cluster that lives in the process which made it is shared by that process's tests alone; its directory's name says whose it is.
+//! A cluster that an earlier run has kept is shared with whoever else uses it, so that its directory is the one that counts.
+//! One that lives in the process which made it is shared by that process's tests alone; its directory's name says whose it is.
 
 use std::{
     collections::HashMap,
@@ -16,7 +17,8 @@ use std::{
 };
 
 use super::{
-    Cluster, ClusterRecord, ClusterSpec, Provider, ProviderError, Run, lock, process::Process, reaper, run::write_private,
+    Cluster, ClusterRecord, ClusterSpec, Provider, ProviderError, Run, kept::Kept, lock, process::Process, reaper,
+    run::write_private,
 };
 
 /// How one shares a cluster with the others of a run.
@@ -33,7 +35,8 @@ pub enum Access {
 pub struct Lease {
     cluster: Arc<Cluster>,
     directory: PathBuf,
-    _room: Arc<lock::Held>,
+    _rooms: Vec<Arc<lock::Held>>,
+    _kept: Option<Kept>,
 }
 
 /// The rooms that this process shares, by directory.
@@ -92,7 +95,7 @@ impl miette::Diagnostic for Failed {
 }
 
 const FAILED: &str = "failed.txt";
-const KUBECONFIG: &str = "kubeconfig";
+pub(super) const KUBECONFIG: &str = "kubeconfig";
 
 impl Lease {
     /// Takes a claim on the run's cluster of this spec, which is made if there is none.
@@ -104,12 +107,18 @@ impl Lease {
         let unusable = |source| LeaseError::Directory { path: directory.clone(), source };
         fs::create_dir_all(&directory).map_err(unusable)?;
         let room = Self::enter(&directory, access).await.map_err(unusable)?;
-        let cluster = Self::find_or_make(run, provider, spec, &directory).await?;
-        Ok(Self { cluster: Arc::new(cluster), directory, _room: room })
+        let (cluster, kept) = Self::find_or_make(run, provider, spec, &directory).await?;
+        let cluster = Arc::new(cluster);
+        let Some(kept) = kept else { return Ok(Self { cluster, directory, _rooms: vec![room], _kept: None }) };
+        // Other runs may use it at the same time.
+        let directory = kept.directory().to_owned();
+        let unusable = |source| LeaseError::Directory { path: directory.clone(), source };
+        let rooms = vec![room, Self::enter(&directory, access).await.map_err(unusable)?];
+        Ok(Self { cluster, directory, _rooms: rooms, _kept: Some(kept) })
     }
 
     /// What its users find a cluster by: all of the run's processes, or those of the process that made it.
-    fn name(provider: &dyn Provider, spec: &ClusterSpec) -> String {
+    pub(super) fn name(provider: &dyn Provider, spec: &ClusterSpec) -> String {
         let digest = spec.digest();
         if provider.is_in_process() { format!("{digest}-{}-{}", provider.name(), Process::current()) } else { digest }
     }
@@ -155,7 +164,7 @@ impl Lease {
         provider: &dyn Provider,
         spec: &ClusterSpec,
         directory: &Path,
-    ) -> Result<Cluster, LeaseError> {
+    ) -> Result<(Cluster, Option<Kept>), LeaseError> {
         let unusable = |source| LeaseError::Directory { path: directory.to_owned(), source };
         let failed = |error| LeaseError::Provider(Failed(error));
         let kubeconfig = directory.join(KUBECONFIG);
@@ -166,7 +175,14 @@ impl Lease {
             return Err(LeaseError::FailedBefore { report });
         }
         if let Some(record) = ClusterRecord::read(directory) {
-            return provider.attach(&record, &kubeconfig).await.map_err(failed);
+            return provider.attach(&record, &kubeconfig).await.map(|cluster| (cluster, None)).map_err(failed);
+        }
+        if let Some(kept) = Kept::chosen(directory).await.map_err(unusable)? {
+            let cluster = kept.cluster(provider).await.map_err(failed)?;
+            return Ok((cluster, Some(kept)));
+        }
+        if let Some((kept, cluster)) = Kept::choose(run, provider, spec, directory).await {
+            return Ok((cluster, Some(kept)));
         }
         let made = match provider.make(run, spec, &kubeconfig).await {
             Ok(record) => provider.attach(&record, &kubeconfig).await.map(|cluster| (record, cluster)),
@@ -179,7 +195,7 @@ impl Lease {
                 if run.is_kept() {
                     announce(&record);
                 }
-                Ok(cluster)
+                Ok((cluster, None))
             }
             Err(error) => {
                 fs::write(directory.join(FAILED), crate::report_of(&*error)).map_err(unusable)?;

@@ -27,8 +27,17 @@ pub(crate) async fn shared(path: &Path, reason: &str) -> io::Result<Held> {
 
 /// Takes a lock that nobody else then holds, or none if somebody does.
 pub(crate) fn try_exclusive(path: &Path) -> io::Result<Option<Held>> {
+    attempt(path, File::try_lock)
+}
+
+/// Takes a lock beside others who share it, or none if somebody has it alone.
+pub(crate) fn try_shared(path: &Path) -> io::Result<Option<Held>> {
+    attempt(path, File::try_lock_shared)
+}
+
+fn attempt(path: &Path, attempt: fn(&File) -> Result<(), TryLockError>) -> io::Result<Option<Held>> {
     let file = open(path)?;
-    match file.try_lock() {
+    match attempt(&file) {
         Ok(()) => Ok(Some(Held { _file: file })),
         Err(TryLockError::WouldBlock) => Ok(None),
         Err(TryLockError::Error(error)) => Err(error),

@@ -4,6 +4,7 @@ mod choice;
 pub mod docker;
 mod emulator;
 mod k3s;
+mod kept;
 mod lease;
 mod lock;
 mod node;

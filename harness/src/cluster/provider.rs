@@ -11,7 +11,7 @@ use super::{Capability, Cluster, ClusterSpec, Run};
 pub const DEFAULT_BOOT_TIMEOUT: Duration = Duration::from_secs(180);
 
 /// What one process tells the others of a run about a cluster it made.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct ClusterRecord {
     /// The name of the provider that made it.
     pub provider: String,
@@ -48,6 +48,14 @@ pub trait Provider: Debug + Send + Sync {
     /// Whether its clusters live in the process that made them, where no other process of a run can use them.
     fn is_in_process(&self) -> bool {
         false
+    }
+
+    /// The stand-in's image, as it is on the clusters that it makes.
+    fn standin_image(&self) -> &str;
+
+    /// Whether a cluster is as this one would make it.
+    fn made(&self, record: &ClusterRecord) -> bool {
+        record.provider == self.name() && record.standin_image == self.standin_image()
     }
 
     /// Makes a cluster and returns once it serves; its kubeconfig goes to `kubeconfig`. What an earlier attempt at

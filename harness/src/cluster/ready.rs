@@ -5,11 +5,17 @@ use std::{
     time::Duration,
 };
 
+use jiff::Timestamp;
 use k8s_openapi::api::{
-    core::v1::{Node, ServiceAccount},
+    coordination::v1::Lease,
+    core::v1::{ConfigMap, Node, ServiceAccount},
+    discovery::v1::EndpointSlice,
     storage::v1::StorageClass,
 };
-use kube::{Api, Client};
+use kube::{
+    Api, Client, ResourceExt,
+    api::{DeleteParams, ListParams, ObjectMeta, PostParams},
+};
 
 use super::{ClusterSpec, Packaged};
 use crate::{
@@ -95,4 +101,52 @@ async fn populated(client: &Client, spec: &ClusterSpec, deadline: Duration) -> R
         }
     });
     tokio::try_join!(class, account, node).map(|_| ())
+}
+
+/// How old a node's last sign of life may be: kubelets renew their lease every 10 s, and a node is given up after 40
+/// (<https://kubernetes.io/docs/reference/node/node-status/#heartbeats>).
+const HEARTBEAT: Duration = Duration::from_secs(40);
+
+/// Proves, within a fraction of a second, that a cluster which served before still does: its API is ready and takes writes, its nodes have
+/// just given a sign of life, its DNS has somebody who answers. Their statuses alone would be old news.
+pub(super) async fn prove(client: &Client) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    tokio::try_join!(ready(client), takes_writes(client), nodes_live(client), dns_is_served(client)).map(|_| ())
+}
+
+type Proof = Result<(), Box<dyn std::error::Error + Send + Sync>>;
+
+async fn ready(client: &Client) -> Proof {
+    let request = http::Request::get("/readyz").body(Vec::new())?;
+    match client.request_text(request).await?.as_str() {
+        "ok" => Ok(()),
+        answer => Err(format!("/readyz answers {answer}").into()),
+    }
+}
+
+async fn takes_writes(client: &Client) -> Proof {
+    let maps = Api::<ConfigMap>::namespaced(client.clone(), "default");
+    let metadata = ObjectMeta { generate_name: Some("k3s-arc-proof-".to_owned()), ..ObjectMeta::default() };
+    let made = maps.create(&PostParams::default(), &ConfigMap { metadata, ..ConfigMap::default() }).await?;
+    maps.delete(&made.name_any(), &DeleteParams::default()).await?;
+    Ok(())
+}
+
+async fn nodes_live(client: &Client) -> Proof {
+    let leases = Api::<Lease>::namespaced(client.clone(), "kube-node-lease").list(&ListParams::default()).await?;
+    // Both times are of this host, whose clock a container shares.
+    let now = Timestamp::now();
+    let renewed = leases.iter().filter_map(|lease| lease.spec.as_ref()?.renew_time.as_ref()).map(|time| time.0);
+    match renewed.max() {
+        Some(last) if now.duration_since(last).unsigned_abs() <= HEARTBEAT => Ok(()),
+        Some(last) => Err(format!("the last sign of life of its nodes is of {last}").into()),
+        None => Err("no node of it has ever given a sign of life".into()),
+    }
+}
+
+async fn dns_is_served(client: &Client) -> Proof {
+    let slices = Api::<EndpointSlice>::namespaced(client.clone(), "kube-system");
+    let slices = slices.list(&ListParams::default().labels("kubernetes.io/service-name=kube-dns")).await?;
+    let mut endpoints = slices.iter().flat_map(|slice| &slice.endpoints);
+    let ready = endpoints.any(|endpoint| endpoint.conditions.as_ref().is_some_and(|is| is.ready != Some(false)));
+    if ready { Ok(()) } else { Err("nobody answers its DNS".into()) }
 }

@@ -112,6 +112,10 @@ impl ClusterSpec {
         self
     }
 
+    pub(crate) fn is_private(&self) -> bool {
+        self.private.is_some()
+    }
+
     pub(crate) fn k3s(&self) -> &K3sImage {
         &self.k3s
     }

@@ -93,6 +93,10 @@ impl Provider for Docker {
         "docker"
     }
 
+    fn standin_image(&self) -> &str {
+        self.standin.reference()
+    }
+
     fn make<'a>(
         &'a self,
         run: &'a Run,

@@ -126,6 +126,10 @@ impl Provider for Emulator {
         true
     }
 
+    fn standin_image(&self) -> &str {
+        &self.standin_image
+    }
+
     fn make<'a>(
         &'a self,
         run: &'a Run,

@@ -59,7 +59,7 @@ pub fn find(config: &Config) -> Vec<Found> {
     runs(&run::base(config)).into_iter().map(found).collect()
 }
 
-fn clusters(directory: &Path) -> Vec<(PathBuf, ClusterRecord)> {
+pub(super) fn clusters(directory: &Path) -> Vec<(PathBuf, ClusterRecord)> {
     let entries = fs::read_dir(directory.join(CLUSTERS)).into_iter().flatten().flatten();
     entries.filter_map(|entry| Some((entry.path().join("kubeconfig"), ClusterRecord::read(&entry.path())?))).collect()
 }

@@ -180,13 +180,14 @@ async fn clean_for_good(directory: &Path, run: &str, patience: Duration) -> Resu
     Ok(removed)
 }
 
-/// Whether a run's clusters go with it.
+/// Whether a run's clusters go with it. A run that made none leaves nothing worth keeping.
 pub(super) fn is_to_go(directory: &Path, keep: Keep) -> bool {
-    match keep {
-        Keep::Never => true,
-        Keep::Failed => !directory.join(FAILED).exists(),
-        Keep::Always => false,
-    }
+    let keeps = match keep {
+        Keep::Never => false,
+        Keep::Failed => directory.join(FAILED).exists(),
+        Keep::Always => true,
+    };
+    !keeps || found::clusters(directory).is_empty()
 }
 
 /// Removes what runs left whose root and reaper are both gone: a reaper that was killed, or a host that went down.
@@ -207,11 +208,16 @@ async fn sweep(base: &Path) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cluster::ClusterRecord;
 
     #[test]
     fn what_failed_is_kept_only_when_asked_for() {
         let directory = tempfile::tempdir().unwrap();
         let to_go = |keep| is_to_go(directory.path(), keep);
+        assert!(to_go(Keep::Always), "there is no cluster");
+        let cluster = directory.path().join(CLUSTERS).join("one");
+        fs::create_dir_all(&cluster).unwrap();
+        fs::write(cluster.join(ClusterRecord::FILE), serde_json::to_vec(&ClusterRecord::default()).unwrap()).unwrap();
         assert!(to_go(Keep::Never) && to_go(Keep::Failed) && !to_go(Keep::Always));
         fs::write(directory.path().join(FAILED), "").unwrap();
         assert!(to_go(Keep::Never) && !to_go(Keep::Failed) && !to_go(Keep::Always));
