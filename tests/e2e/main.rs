@@ -5,6 +5,7 @@
 
 mod cluster;
 mod dns;
+mod killed;
 mod launcher;
 mod readiness;
 mod resources;
