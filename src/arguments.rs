@@ -34,6 +34,39 @@ pub(crate) enum Command {
         #[arg(long)]
         all: bool,
     },
+    /// List what the warm cache holds, or clear it
+    Cache(Cache),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Cache {
+    #[command(subcommand)]
+    pub(crate) command: Option<CacheCommand>,
+    /// How the list is written
+    #[arg(short, long, value_enum, default_value_t = Format::Text)]
+    pub(crate) output: Format,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CacheCommand {
+    /// Remove entries; those that a run uses stay
+    Clear {
+        /// The entries, by key
+        #[arg(required_unless_present = "all")]
+        keys: Vec<String>,
+        /// Every entry
+        #[arg(long, conflicts_with = "keys")]
+        all: bool,
+    },
+}
+
+/// How a list is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Format {
+    /// For people
+    Text,
+    /// For programs
+    Json,
 }
 
 #[derive(Debug, Args)]
@@ -91,6 +124,9 @@ pub(crate) struct Options {
     /// Seconds from the start of K3s to served
     #[arg(long, global = true, env = "K3S_ARC_BOOT_TIMEOUT", value_name = "SECONDS")]
     boot_timeout: Option<OsString>,
+    /// Whether K3s boots from what an earlier boot left: use or never
+    #[arg(long, global = true, env = "K3S_ARC_CACHE", value_name = "WHETHER")]
+    cache: Option<OsString>,
     /// Where runs keep their state and locks
     #[arg(long, global = true, env = "K3S_ARC_RUN_DIR", value_name = "DIR")]
     run_dir: Option<OsString>,
@@ -110,6 +146,7 @@ impl Options {
             "K3S_ARC_LAUNCHER_IMAGE" => &self.launcher_image,
             "K3S_ARC_STANDIN_IMAGE" => &self.standin_image,
             "K3S_ARC_BOOT_TIMEOUT" => &self.boot_timeout,
+            "K3S_ARC_CACHE" => &self.cache,
             "K3S_ARC_RUN_DIR" => &self.run_dir,
             _ => return None,
         }

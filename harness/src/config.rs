@@ -29,6 +29,8 @@ pub struct Config {
     pub standin_image: Option<String>,
     /// `K3S_ARC_BOOT_TIMEOUT`: seconds from the start of K3s to served.
     pub boot_timeout: Duration,
+    /// `K3S_ARC_CACHE`: whether boots begin with what an earlier one left.
+    pub cache: CacheUse,
     /// `K3S_ARC_RUN_DIR`: where runs keep their state and locks.
     pub run_dir: Option<PathBuf>,
 }
@@ -54,6 +56,15 @@ pub enum Keep {
     Failed,
     /// It always does.
     Always,
+}
+
+/// Whether K3s boots from the warm cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CacheUse {
+    /// It does where there is an entry; where there is none, its boot becomes one.
+    Use,
+    /// It boots from nothing, and its boot is not kept.
+    Never,
 }
 
 /// Who plays the launcher.
@@ -138,6 +149,7 @@ impl Config {
         };
         let provider = choice("K3S_ARC_PROVIDER", &["auto", "docker", "emulator"], "`auto`, `docker` or `emulator`", 0)?;
         let keep = choice("K3S_ARC_KEEP", &["never", "failed", "always"], "`never`, `failed` or `always`", 0)?;
+        let cache = choice("K3S_ARC_CACHE", &["use", "never"], "`use` or `never`", 0)?;
         let launcher_image = choice("K3S_ARC_LAUNCHER_IMAGE", &["standin", "tree"], "`standin` or `tree`", 0)?;
         let boot_timeout = match text("K3S_ARC_BOOT_TIMEOUT") {
             None => crate::cluster::DEFAULT_BOOT_TIMEOUT,
@@ -173,6 +185,7 @@ impl Config {
             launcher_image: [LauncherImage::Standin, LauncherImage::Tree][launcher_image],
             standin_image: text("K3S_ARC_STANDIN_IMAGE"),
             boot_timeout,
+            cache: [CacheUse::Use, CacheUse::Never][cache],
             run_dir: value("K3S_ARC_RUN_DIR").map(PathBuf::from),
         })
     }
@@ -196,6 +209,7 @@ mod tests {
         assert_eq!(config.launcher_image, LauncherImage::Standin);
         assert_eq!(config.k3s, K3sImage::default());
         assert_eq!(config.boot_timeout, Duration::from_secs(180));
+        assert_eq!(config.cache, CacheUse::Use);
         assert_eq!(config.keep_for, Duration::from_secs(8 * 60 * 60));
     }
 
@@ -217,6 +231,7 @@ mod tests {
     #[case::provider("K3S_ARC_PROVIDER", "vagrant", "K3S_ARC_PROVIDER=vagrant: expected `auto`, `docker` or `emulator`")]
     #[case::keep("K3S_ARC_KEEP", "yes", "K3S_ARC_KEEP=yes: expected `never`, `failed` or `always`")]
     #[case::keep_for("K3S_ARC_KEEP_FOR", "-1h", "K3S_ARC_KEEP_FOR=-1h: expected a duration such as 8h, 90m or 30s")]
+    #[case::cache("K3S_ARC_CACHE", "always", "K3S_ARC_CACHE=always: expected `use` or `never`")]
     #[case::timeout("K3S_ARC_BOOT_TIMEOUT", "0", "K3S_ARC_BOOT_TIMEOUT=0: expected whole seconds from 1 to 3600")]
     #[case::directory(
         "K3S_ARC_IMAGES_DIR",

@@ -166,7 +166,9 @@ impl Target {
 async fn provider(config: &Config) -> Result<Arc<dyn Provider>, FixtureError> {
     let standin = config.standin_image.as_deref();
     match choose(config).await.provider {
-        ProviderChoice::Auto | ProviderChoice::Docker => Ok(Arc::new(Docker::new(Standin::new(standin)?, config.boot_timeout))),
+        ProviderChoice::Auto | ProviderChoice::Docker => {
+            Ok(Arc::new(Docker::new(Standin::new(standin)?, config.boot_timeout).with_cache(config.cache)))
+        }
         ProviderChoice::Emulator if config.launcher_image == LauncherImage::Tree => {
             let what = "the launcher that the tree names: its pods run no programs but those that are compiled in".to_owned();
             Err(EmulatorError::Impossible { what }.into())

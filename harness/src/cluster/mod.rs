@@ -30,7 +30,7 @@ pub use self::{
     k3s::{K3sImage, K3sImageError},
     lease::{Access, Lease, LeaseError},
     node::{NodeAccess, NodeError, NodeOutput},
-    provider::{ClusterRecord, DEFAULT_BOOT_TIMEOUT, Provider, ProviderError},
+    provider::{Boot, ClusterRecord, DEFAULT_BOOT_TIMEOUT, Provider, ProviderError},
     reaper::{CleanError, Found, Removed, find, remove_orphans},
     run::{Run, RunError},
     spec::{ClusterSpec, Packaged},
@@ -54,6 +54,7 @@ pub struct Cluster {
     version: String,
     kubeconfig: PathBuf,
     standin_image: String,
+    boot: Boot,
     client: Client,
     capabilities: BTreeSet<Capability>,
     node: Arc<dyn NodeAccess>,
@@ -73,6 +74,7 @@ impl Cluster {
             version: record.version.clone(),
             kubeconfig: kubeconfig.to_owned(),
             standin_image: record.standin_image.clone(),
+            boot: record.boot.clone(),
             client,
             capabilities: record.capabilities.clone(),
             node,
@@ -97,6 +99,11 @@ impl Cluster {
     /// A kubeconfig with full rights on it, readable by this user alone.
     pub fn kubeconfig(&self) -> &Path {
         &self.kubeconfig
+    }
+
+    /// What it was booted from.
+    pub fn boot(&self) -> &Boot {
+        &self.boot
     }
 
     /// A client of its API.

@@ -25,6 +25,21 @@ pub struct ClusterRecord {
     pub handle: String,
     /// How a person looks at it, and removes it, once it is kept: shell commands.
     pub commands: Vec<String>,
+    /// What it was booted from.
+    #[serde(default)]
+    pub boot: Boot,
+}
+
+/// What a cluster was booted from.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum Boot {
+    /// Nothing: an empty data directory.
+    #[default]
+    FromNothing,
+    /// The data of an earlier boot.
+    FromCache,
+    /// Nothing, because the data of an earlier boot was of no use; the text says why.
+    Rebuilt(String),
 }
 
 impl ClusterRecord {

@@ -7,13 +7,16 @@ use testcontainers::{
     ContainerRequest, Image, ImageExt, TestcontainersError,
     bollard::{
         Docker,
-        models::{PortBinding, VolumeCreateRequest},
+        models::{MountVolumeOptions, PortBinding, VolumeCreateRequest},
     },
     core::{CgroupnsMode, ContainerPort, Mount, WaitFor, error::ClientError},
     runners::AsyncRunner,
 };
 
-use super::DockerError;
+use super::{
+    DockerError,
+    cache::{self, Stored},
+};
 use crate::cluster::{ClusterSpec, Run};
 
 /// K3s's API, as Docker writes it: <https://docs.k3s.io/installation/requirements#networking>.
@@ -67,10 +70,11 @@ pub(super) async fn create_volumes(engine: &Docker, run: &Run, spec: &ClusterSpe
     Ok(())
 }
 
-/// Starts K3s and gives the container's id; what happens in it is not awaited.
-pub(super) async fn start(run: &Run, spec: &ClusterSpec, names: &Names) -> Result<String, DockerError> {
-    tracing::info!("starting {}", spec.k3s());
-    let started = request(run, spec, names).start().await.map_err(|error| {
+/// Starts K3s, from a cache entry or from nothing, and gives the container's id; what happens in it is not awaited.
+pub(super) async fn start(run: &Run, spec: &ClusterSpec, names: &Names, entry: Option<&Stored>) -> Result<String, DockerError> {
+    let from = if entry.is_some() { " from the cache" } else { "" };
+    tracing::info!("starting {}{from}", spec.k3s());
+    let started = request(run, spec, names, entry).start().await.map_err(|error| {
         let attempted = format!("start the container {}", names.container);
         match error {
             TestcontainersError::Client(
@@ -86,10 +90,11 @@ pub(super) async fn start(run: &Run, spec: &ClusterSpec, names: &Names) -> Resul
     Ok(id)
 }
 
-fn request(run: &Run, spec: &ClusterSpec, names: &Names) -> ContainerRequest<K3s> {
+fn request(run: &Run, spec: &ClusterSpec, names: &Names, entry: Option<&Stored>) -> ContainerRequest<K3s> {
     let volumes = VOLUMES.map(|(name, path)| Mount::volume_mount(names.volume(name), path));
     let tmpfs = ["/run", "/var/run"].map(Mount::tmpfs_mount);
-    let image = K3s::new(spec);
+    let image = K3s::new(spec, entry.is_some());
+    let entry = entry.map(Stored::mount_to_restore);
     let mut request = ContainerRequest::from(image)
         .with_container_name(&names.container)
         .with_labels(run.labels(&spec.digest()))
@@ -101,10 +106,18 @@ fn request(run: &Run, spec: &ClusterSpec, names: &Names) -> ContainerRequest<K3s
         .with_cgroupns_mode(CgroupnsMode::Private)
         .with_startup_timeout(Duration::from_secs(120))
         // testcontainers publishes on all addresses; K3s's API is nobody's business but this host's.
-        .with_host_config_modifier(|host| {
+        .with_host_config_modifier(move |host| {
             let loopback = PortBinding { host_ip: Some("127.0.0.1".to_owned()), host_port: Some(String::new()) };
             host.publish_all_ports = Some(false);
             host.port_bindings = Some(HashMap::from([(API_PORT.to_owned(), Some(vec![loopback]))]));
+            if let Some(entry) = &entry {
+                let mounts = host.mounts.get_or_insert_default();
+                // Else Docker fills the empty volume with what the image has there, which the entry has too.
+                for data in mounts.iter_mut().filter(|mount| mount.target.as_deref() == Some(DATA.1)) {
+                    data.volume_options = Some(MountVolumeOptions { no_copy: Some(true), ..MountVolumeOptions::default() });
+                }
+                mounts.push(entry.clone());
+            }
         });
     for mount in volumes.into_iter().chain(tmpfs) {
         request = request.with_mount(mount);
@@ -121,14 +134,14 @@ struct K3s {
 }
 
 impl K3s {
-    fn new(spec: &ClusterSpec) -> Self {
+    fn new(spec: &ClusterSpec, restored: bool) -> Self {
         let (name, tag) = spec.k3s().split_for_testcontainers();
         let subnet = if spec.has_default_network() { FLANNEL_SUBNET } else { "" };
         // A tmpfs hides what is copied into it before the start, so the file is written from inside. K3s stays the
         // container's first process, which it must be to arrange cgroups v2 for the kubelet.
-        let script =
-            r#"[ -z "$0" ] || { mkdir -p /run/flannel && printf %s "$0" >/run/flannel/subnet.env; }; exec /bin/k3s "$@""#;
-        let command = ["-c", script, subnet].map(str::to_owned).into_iter().chain(spec.command()).collect();
+        let start = r#"[ -z "$0" ] || { mkdir -p /run/flannel && printf %s "$0" >/run/flannel/subnet.env; }; exec /bin/k3s "$@""#;
+        let script = if restored { format!("{}{start}", cache::RESTORE) } else { start.to_owned() };
+        let command = ["-c", &script, subnet].map(str::to_owned).into_iter().chain(spec.command()).collect();
         Self { name, tag, command }
     }
 }

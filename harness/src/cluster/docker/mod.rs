@@ -1,6 +1,7 @@
 //! Clusters in Docker: one privileged container per node, through testcontainers.
 
 mod boot;
+pub mod cache;
 mod container;
 mod engine;
 mod error;
@@ -11,7 +12,9 @@ mod remove;
 use std::{path::Path, sync::Arc, time::Duration};
 
 use futures::{FutureExt, future::BoxFuture};
+use testcontainers::bollard::Docker as Engine;
 
+use self::cache::{Cache, Stored};
 pub use self::error::{DockerError, ExitCause, LogTail};
 pub(crate) use self::preload::archives_in;
 pub(super) use self::{
@@ -19,10 +22,10 @@ pub(super) use self::{
     remove::{remove_orphans, remove_run},
 };
 use super::{
-    Capability, Cluster, ClusterRecord, ClusterSpec, Provider, ProviderError, Run,
+    Boot, Capability, Cluster, ClusterRecord, ClusterSpec, Provider, ProviderError, Run,
     run::{RUN_LABEL, SPEC_LABEL},
 };
-use crate::image::Standin;
+use crate::{config::CacheUse, image::Standin};
 
 /// In a run's directory, from before the run first makes something in Docker.
 pub(super) const MARK: &str = "docker";
@@ -32,12 +35,19 @@ pub(super) const MARK: &str = "docker";
 pub struct Docker {
     standin: Standin,
     boot_timeout: Duration,
+    cache: CacheUse,
 }
 
 impl Docker {
     /// Puts `standin` on every cluster it makes, and gives each `boot_timeout` from start to served.
     pub fn new(standin: Standin, boot_timeout: Duration) -> Self {
-        Self { standin, boot_timeout }
+        Self { standin, boot_timeout, cache: CacheUse::Never }
+    }
+
+    /// Boots from the warm cache, and keeps boots in it.
+    #[must_use]
+    pub fn with_cache(self, cache: CacheUse) -> Self {
+        Self { cache, ..self }
     }
 
     async fn boot(&self, run: &Run, spec: &ClusterSpec, kubeconfig: &Path) -> Result<ClusterRecord, DockerError> {
@@ -59,9 +69,10 @@ impl Docker {
         }
     }
 
+    /// Boots from the cache, if there is an entry that is of use; else from nothing, and keeps that for the next.
     async fn boot_with(
         &self,
-        engine: &testcontainers::bollard::Docker,
+        engine: &Engine,
         run: &Run,
         spec: &ClusterSpec,
         kubeconfig: &Path,
@@ -69,10 +80,69 @@ impl Docker {
         let names = container::Names::new(run, spec);
         let mark = run.directory().join(MARK);
         std::fs::write(&mark, "").map_err(|source| DockerError::Mark { path: mark, source })?;
-        container::create_volumes(engine, run, spec, &names).await?;
-        preload::preload(engine, run, spec, &names, &self.standin).await?;
-        let id = container::start(run, spec, &names).await?;
-        let version = boot::until_served(engine, &id, spec, kubeconfig, self.standin.reference(), self.boot_timeout).await?;
+        let making = Making { engine, run, spec, kubeconfig, names };
+
+        let (cache, entry) = self.cached(engine, spec).await;
+        let mut boot = Boot::FromNothing;
+        if let Some(entry) = entry {
+            let error = match self.boot_from(&making, Some(&entry), self.patience()).await {
+                Ok(record) => return Ok(record),
+                Err(error) => error,
+            };
+            let had_no_time = matches!(error, DockerError::Deadline { .. }) && self.patience() == self.boot_timeout;
+            let Some(why) = cache::refusal(&error).filter(|_| !had_no_time) else { return Err(error) };
+            tracing::warn!("the cached boot {} is {why}; it is discarded, and K3s boots from nothing", entry.key());
+            remove::remove(engine, &[(RUN_LABEL, run.id()), (SPEC_LABEL, &spec.digest())]).await?;
+            entry.remove(engine).await?;
+            boot = Boot::Rebuilt(why);
+        }
+        let record = self.boot_from(&making, None, self.boot_timeout).await?;
+        if let Some(cache) = cache {
+            let Making { names, .. } = &making;
+            if let Err(error) = cache::fill(engine, run, spec, names, &record.handle, kubeconfig, &cache).await {
+                tracing::warn!("this boot is not kept in the cache: {}", crate::chain(&error));
+            }
+        }
+        Ok(ClusterRecord { boot, ..record })
+    }
+
+    /// The spec's place in the cache, and what is there. A cache that cannot be looked at is no reason not to boot.
+    async fn cached(&self, engine: &Engine, spec: &ClusterSpec) -> (Option<Cache>, Option<Stored>) {
+        if self.cache == CacheUse::Never {
+            return (None, None);
+        }
+        let found = async {
+            let Some(cache) = Cache::of(engine, spec, &self.standin).await? else { return Ok((None, None)) };
+            let entry = cache.newest(engine).await?;
+            Ok((Some(cache), entry))
+        };
+        found.await.unwrap_or_else(|error: DockerError| {
+            tracing::warn!("the cache is not used: {}", crate::chain(&error));
+            (None, None)
+        })
+    }
+
+    /// How long an entry may take to serve. With no more time than that for the whole boot, its end says nothing of the entry.
+    fn patience(&self) -> Duration {
+        (self.boot_timeout / 3).max(Duration::from_secs(30)).min(self.boot_timeout)
+    }
+
+    async fn boot_from(
+        &self,
+        making: &Making<'_>,
+        entry: Option<&Stored>,
+        deadline: Duration,
+    ) -> Result<ClusterRecord, DockerError> {
+        let Making { engine, run, spec, kubeconfig, names } = making;
+        container::create_volumes(engine, run, spec, names).await?;
+        if entry.is_none() {
+            preload::preload(engine, run, spec, names, &self.standin).await?;
+        }
+        let id = container::start(run, spec, names, entry).await?;
+        let version = boot::until_served(engine, &id, spec, kubeconfig, self.standin.reference(), deadline).await?;
+        if entry.is_some() {
+            cache::pin(&node::DockerNode::running((*engine).clone(), id.clone()).await?).await;
+        }
         Ok(ClusterRecord {
             provider: self.name().to_owned(),
             version,
@@ -84,8 +154,18 @@ impl Docker {
                 format!("docker exec -it {} sh", names.container),
                 format!("k3s-arc down {}", run.id()),
             ],
+            boot: if entry.is_some() { Boot::FromCache } else { Boot::FromNothing },
         })
     }
+}
+
+/// What a boot is about.
+struct Making<'a> {
+    engine: &'a Engine,
+    run: &'a Run,
+    spec: &'a ClusterSpec,
+    kubeconfig: &'a Path,
+    names: container::Names,
 }
 
 impl Provider for Docker {

@@ -20,7 +20,8 @@ pub use self::{
     serving::{Serving, ServingError},
 };
 use super::{
-    Capability, Cluster, ClusterRecord, ClusterSpec, K3sImage, Packaged, Provider, ProviderError, Run, ready, run::write_private,
+    Boot, Capability, Cluster, ClusterRecord, ClusterSpec, K3sImage, Packaged, Provider, ProviderError, Run, ready,
+    run::write_private,
 };
 use crate::image;
 
@@ -78,6 +79,7 @@ impl Emulator {
             handle,
             // It ends with this process; what is left of it are files.
             commands: vec![format!("ls {}", nodes.display()), format!("k3s-arc down {}", run.id())],
+            boot: Boot::FromNothing,
         })
     }
 
