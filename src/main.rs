@@ -1,6 +1,7 @@
 //! The command line of k3s-arc: arguments, progress, exit codes. The work is `k3s-arc-harness`'s.
 
 mod arguments;
+mod cache;
 mod progress;
 mod up;
 mod validate;
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
         Command::Validate(what) => runtime.block_on(validate::run(config, &what)),
         Command::Up(what) => runtime.block_on(up::run(config, &what)),
         Command::List => list(&config),
+        Command::Cache(what) => runtime.block_on(cache::run(&what)),
         Command::Down { runs, all } => runtime.block_on(down(&config, &runs, all)),
     };
     code.map_or_else(|(report, code)| fail(report, code), ExitCode::from)
