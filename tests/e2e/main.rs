@@ -3,6 +3,7 @@
 // Helpers of tests, like tests, say what went wrong by panicking.
 #![allow(clippy::expect_used)]
 
+mod cache;
 mod cluster;
 mod dns;
 mod killed;

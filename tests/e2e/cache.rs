@@ -1,0 +1,106 @@
+//! The warm cache: the next boot of a kind begins with what an earlier one left, unless that is no good.
+
+use std::process::Command;
+
+use k3s_arc_harness::{
+    check::Access,
+    cluster::{
+        Boot, ClusterSpec,
+        docker::cache::{self, Cached, State},
+    },
+    config::{CacheUse, Config},
+    fixture::{Fixture, FixtureError, Target, Verdict},
+};
+use rstest::rstest;
+
+/// Boots that nobody else asks for, told by a server argument: their entries are this test's to damage and to remove.
+struct Kind {
+    config: Config,
+    argument: &'static str,
+}
+
+impl Kind {
+    fn new(target: Target, argument: &'static str) -> Result<Self, FixtureError> {
+        Ok(Self { config: Config { cache: CacheUse::Use, ..target.config()? }, argument })
+    }
+
+    /// Boots a cluster, ends it once it has been served, and tells what it was booted from.
+    async fn boot(&self, which: &str) -> Result<Boot, FixtureError> {
+        let spec = ClusterSpec::new(self.config.k3s.clone()).server_argument(self.argument).private(which);
+        let cluster = Fixture::with_spec(self.config.clone(), spec, Access::Alone).await?.cluster();
+        let kubeconfig = std::fs::read_to_string(cluster.kubeconfig()).expect("the kubeconfig is readable");
+        let (_, port) = kubeconfig.split_once("https://127.0.0.1:").expect("the API is reached over loopback");
+        let port: String = port.chars().take_while(char::is_ascii_digit).collect();
+        let container = docker(&["ps", "--quiet", "--filter", &format!("publish={port}")]);
+        docker(&["rm", "--force", "--volumes", container.trim()]);
+        Ok(cluster.boot().clone())
+    }
+
+    async fn entries(&self) -> Vec<Cached> {
+        let entries = cache::list().await.expect("the cache can be listed");
+        entries.into_iter().filter(|entry| entry.command.ends_with(self.argument)).collect()
+    }
+
+    async fn entry(&self) -> Cached {
+        let mut entries = self.entries().await;
+        assert_eq!(entries.len(), 1, "one entry of this kind is there: {entries:?}");
+        entries.remove(0)
+    }
+
+    async fn clear(&self) {
+        for entry in self.entries().await {
+            cache::clear(Some(&[entry.key])).await.expect("the cache can be cleared");
+        }
+    }
+}
+
+/// Runs a shell in a container that has the entry at `/entry`.
+fn in_entry(entry: &Cached, script: &str) -> String {
+    let volume = format!("{}:/entry", entry.volume);
+    docker(&["run", "--rm", "--volume", &volume, "--entrypoint", "/bin/sh", &entry.k3s, "-ec", script])
+}
+
+fn docker(arguments: &[&str]) -> String {
+    let ran = Command::new("docker").args(arguments).output().expect("the docker command is there");
+    assert!(ran.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&ran.stderr));
+    String::from_utf8_lossy(&ran.stdout).into_owned()
+}
+
+#[track_caller]
+fn assert_rebuilt(boot: &Boot, why: &str) {
+    assert!(matches!(boot, Boot::Rebuilt(told) if told.starts_with(why)), "{boot:?}: the entry must be told to be {why}");
+}
+
+#[rstest]
+#[case::k3s(Target::K3s)]
+#[k3s_arc_harness::test]
+async fn a_boot_is_kept_for_the_next_which_is_served_from_it_unless_it_is_no_good(#[case] target: Target) -> Verdict {
+    let kind = Kind::new(target, "--kubelet-arg=max-pods=101")?;
+    kind.clear().await;
+
+    assert_eq!(kind.boot("first").await?, Boot::FromNothing);
+    let entry = kind.entry().await;
+    assert_eq!((entry.state, entry.in_use, entry.used), (State::Whole, false, None));
+    let needless = in_entry(&entry, "cd /entry/data; find . -type s; find storage agent/images -type f 2>/dev/null || true");
+    assert_eq!(needless, "", "volumes and archives are left out");
+
+    assert_eq!(kind.boot("second").await?, Boot::FromCache);
+    let used = kind.entry().await;
+    assert_eq!((used.volume, used.state, used.bytes), (entry.volume.clone(), State::Whole, entry.bytes));
+    assert!(used.used >= Some(entry.made), "it is noted that somebody used it");
+
+    in_entry(&entry, "printf damage | dd of=/entry/data/server/db/state.db bs=1 seek=4096 conv=notrunc");
+    assert_rebuilt(&kind.boot("third").await?, "damaged: ./server/db/state.db: FAILED");
+    let rebuilt = kind.entry().await;
+    assert_eq!(rebuilt.state, State::Whole);
+    assert_ne!(rebuilt.volume, entry.volume);
+
+    in_entry(&rebuilt, "rm /entry/manifest");
+    assert_eq!(kind.entry().await.state, State::HalfWritten);
+    assert_rebuilt(&kind.boot("fourth").await?, "half-written: it has no manifest");
+    assert_eq!(kind.entry().await.state, State::Whole);
+
+    kind.clear().await;
+    assert_eq!(kind.entries().await, []);
+    Ok(())
+}
