@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use k3s_arc_standin::probe::Request;
 use k8s_openapi::{
     api::{
-        core::v1::{Container, ContainerState, PersistentVolumeClaim, Pod, PodSpec, ResourceRequirements},
+        core::v1::{Container, ContainerStateTerminated, PersistentVolumeClaim, Pod, PodSpec, ResourceRequirements},
         storage::v1::StorageClass,
     },
     apimachinery::pkg::api::resource::Quantity,
@@ -87,10 +87,11 @@ pub(super) fn progress(pods: &[Pod]) -> Seen<Progress> {
     let Some(pod) = pods.first() else { return Seen::NotYet("no such pod: deleted, or too new to be listed".to_owned()) };
     let Some(status) = &pod.status else { return Seen::NotYet("the pod has no status".to_owned()) };
     let phase = status.phase.as_deref().unwrap_or("without a phase");
-    if matches!(phase, "Succeeded" | "Failed") && status.container_statuses.is_some() {
+    // The kubelet tells of the container's end a second before it tells of the pod's, which then has no sandbox any more.
+    if terminated(pod).is_some() {
         return Seen::Done(Progress::Ended(Box::new(pod.clone())));
     }
-    // Evicted, or refused by the kubelet: there never was a container.
+    // Evicted, or refused by the kubelet: its container never ran.
     if phase == "Failed" {
         return Seen::Never(told(status.reason.as_deref(), status.message.as_deref()));
     }
@@ -165,14 +166,16 @@ fn claim_names(pod: &Pod) -> impl Iterator<Item = &str> {
 
 /// How the pod's container ended: `ended with 137 (OOMKilled)`.
 pub(super) fn end(pod: &Pod) -> String {
-    let state =
-        pod.status.iter().flat_map(|status| status.container_statuses.iter().flatten()).find_map(|status| status.state.as_ref());
-    match state {
-        Some(ContainerState { terminated: Some(end), .. }) => {
-            format!("ended with {} ({})", end.exit_code, told(end.reason.as_deref(), end.message.as_deref()))
-        }
-        _ => "ended".to_owned(),
+    match terminated(pod) {
+        Some(end) => format!("ended with {} ({})", end.exit_code, told(end.reason.as_deref(), end.message.as_deref())),
+        None => "ended".to_owned(),
     }
+}
+
+/// The end of the pod's container, which is not started again.
+fn terminated(pod: &Pod) -> Option<&ContainerStateTerminated> {
+    let mut statuses = pod.status.iter().flat_map(|status| status.container_statuses.iter().flatten());
+    statuses.find(|status| status.name == CONTAINER)?.state.as_ref()?.terminated.as_ref()
 }
 
 fn told(reason: Option<&str>, message: Option<&str>) -> String {
@@ -232,8 +235,16 @@ mod tests {
     #[case::no_such_image(waiting("ErrImageNeverPull"), "never: ErrImageNeverPull: why")]
     #[case::running(container("Running", json!({"running": {}})), "not yet: Running")]
     #[case::ended(container("Succeeded", json!({"terminated": {"exitCode": 0, "reason": "Completed"}})), "ended with 0 (Completed)")]
+    #[case::ended_but_not_yet_the_pod(
+        container("Pending", json!({"terminated": {"exitCode": 0, "reason": "Completed"}})),
+        "ended with 0 (Completed)"
+    )]
     #[case::killed(container("Failed", json!({"terminated": {"exitCode": 137, "reason": "OOMKilled"}})), "ended with 137 (OOMKilled)")]
     #[case::evicted(pod(json!({"phase": "Failed", "reason": "Evicted", "message": "low on memory"})), "never: Evicted: low on memory")]
+    #[case::evicted_before_it_ran(
+        container("Failed", json!({"waiting": {"reason": "ContainerCreating"}})),
+        "never: no reason given"
+    )]
     fn a_pods_status_tells_its_progress(#[case] pod: Pod, #[case] expected: &str) {
         assert_eq!(told(&progress(&[pod])), expected);
     }
