@@ -141,7 +141,9 @@ impl Docker {
         let id = container::start(run, spec, names, entry).await?;
         let version = boot::until_served(engine, &id, spec, kubeconfig, self.standin.reference(), deadline).await?;
         if entry.is_some() {
-            cache::pin(&node::DockerNode::running((*engine).clone(), id.clone()).await?).await;
+            let node = node::DockerNode::running((*engine).clone(), id.clone()).await?;
+            // Nothing waits for it: kubelets spare images for their first minutes. Once begun it goes on without us.
+            tokio::spawn(async move { cache::pin(&node).await });
         }
         Ok(ClusterRecord {
             provider: self.name().to_owned(),

@@ -56,6 +56,7 @@ pub(in super::super) async fn fill(
     kubeconfig: &Path,
     cache: &Cache,
 ) -> Result<(), FillError> {
+    tracing::info!("keeping this boot in the cache");
     settled(kubeconfig).await?;
     let node = DockerNode::running(engine.clone(), container.to_owned()).await?;
     on_node(&node, "gather what the entry needs", include_str!("stage.sh")).await?;
