@@ -3,7 +3,8 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use k3s_arc_harness::versions::DEFAULT_MINORS;
 
 /// Do Azure Arc-enabled data services deploy and behave on this K3s?
 #[derive(Debug, Parser)]
@@ -22,6 +23,8 @@ const EXIT_CODES: &str = "Exit codes: 0 all checks passed, 1 a check failed, 2 b
 pub(crate) enum Command {
     /// Start K3s, launch Arc data services on it, ask every check, clean up
     Validate(Validate),
+    /// List the K3s versions that a matrix should run, those at hand, and those that this host cannot run
+    Versions(Versions),
     /// Start a cluster to work with, until interrupted or in the background; runs that ask for an equal one use it
     Up(Up),
     /// List the runs that are still there: active ones, and those kept
@@ -92,12 +95,33 @@ pub(crate) struct Validate {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Versions {
+    /// How many minor versions to take for supported, from the newest down
+    #[arg(long, value_name = "COUNT", default_value_t = DEFAULT_MINORS, value_parser = clap::value_parser!(u8).range(1..=50))]
+    pub(crate) minors: u8,
+    /// How to print it
+    #[arg(short, long, value_enum, default_value_t)]
+    pub(crate) output: Output,
+}
+
+/// For whom the answer is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum Output {
+    /// For people
+    #[default]
+    Table,
+    /// For programs
+    Json,
+}
+
+#[derive(Debug, Args)]
 #[command(next_help_heading = "Options of every command")]
 pub(crate) struct Options {
     /// Who makes the cluster: auto, docker or emulator
     #[arg(long, global = true, env = "K3S_ARC_PROVIDER", value_name = "PROVIDER")]
     provider: Option<OsString>,
-    /// Which K3s: a version (v1.34.1+k3s1) or a whole image reference
+    /// Which K3s: a version (v1.34.1+k3s1), a channel (stable, latest, v1.34) or a whole image reference; for `validate`, several of
+    /// them, separated by commas
     #[arg(long, global = true, env = "K3S_ARC_K3S", value_name = "K3S")]
     k3s: Option<OsString>,
     /// Whether the cluster outlives the run: never, failed or always
@@ -130,6 +154,9 @@ pub(crate) struct Options {
     /// Where runs keep their state and locks
     #[arg(long, global = true, env = "K3S_ARC_RUN_DIR", value_name = "DIR")]
     run_dir: Option<OsString>,
+    /// Who is asked what the newest K3s of a channel is
+    #[arg(long, global = true, env = "K3S_ARC_CHANNELS_URL", value_name = "URL")]
+    channels_url: Option<OsString>,
 }
 
 impl Options {
@@ -148,6 +175,7 @@ impl Options {
             "K3S_ARC_BOOT_TIMEOUT" => &self.boot_timeout,
             "K3S_ARC_CACHE" => &self.cache,
             "K3S_ARC_RUN_DIR" => &self.run_dir,
+            "K3S_ARC_CHANNELS_URL" => &self.channels_url,
             _ => return None,
         }
         .clone()

@@ -5,6 +5,7 @@ mod cache;
 mod progress;
 mod up;
 mod validate;
+mod versions;
 
 use std::process::ExitCode;
 
@@ -38,11 +39,14 @@ fn main() -> ExitCode {
     };
     let code = match arguments.command {
         Command::Validate(what) => runtime.block_on(validate::run(config, &what)),
+        Command::Versions(what) => runtime.block_on(versions::run(&config, &what)),
         Command::Up(what) => runtime.block_on(up::run(config, &what)),
         Command::List => list(&config),
         Command::Cache(what) => runtime.block_on(cache::run(&what)),
         Command::Down { runs, all } => runtime.block_on(down(&config, &runs, all)),
     };
+    // A name server that does not answer keeps its thread for longer than anybody waits here.
+    runtime.shutdown_background();
     code.map_or_else(|(report, code)| fail(report, code), ExitCode::from)
 }
 

@@ -35,6 +35,18 @@ impl Progress {
     }
 }
 
+impl Progress {
+    /// Prints results while more is being done.
+    pub(crate) fn print(&self, text: &str) {
+        self.0.suspend(|| print(text));
+    }
+
+    /// Prints an error while more is being done.
+    pub(crate) fn print_error(&self, text: &str) {
+        self.0.suspend(|| print_error(text));
+    }
+}
+
 impl Drop for Progress {
     fn drop(&mut self) {
         self.0.finish_and_clear();
@@ -71,6 +83,12 @@ impl Visit for Message {
             self.0 = format!("{value:?}");
         }
     }
+}
+
+/// How wide a table may be: the terminal's width, or enough for a log.
+pub(crate) fn width() -> u16 {
+    let columns = console::Term::stdout().size_checked().map(|(_, columns)| columns);
+    columns.unwrap_or(120).clamp(60, 160)
 }
 
 /// Prints a line of results. A reader that went away (`| head`) is no error of ours.

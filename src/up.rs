@@ -27,6 +27,7 @@ const LINES: usize = 3;
 
 pub(crate) async fn run(config: Config, what: &Up) -> Result<u8, Failed> {
     let shown = Progress::start();
+    let config = config.resolved_to_one().map_err(|error| (error.into(), USAGE))?;
     let (config, _) = chosen(config).await;
     if config.provider != ProviderChoice::Emulator {
         return keep(config, what, shown).await;

@@ -1,4 +1,4 @@
-//! `k3s-arc validate`: the checks of the e2e suite, asked by one process of one cluster, and a report.
+//! `k3s-arc validate`: the checks of the e2e suite, asked by one process of one cluster after another, and a report of each.
 
 use std::time::Instant;
 
@@ -9,9 +9,8 @@ use k3s_arc_harness::{
     config::Config,
     fixture::{self, Fixture, FixtureError},
     launcher::{LaunchError, LaunchOptions},
-    report::{self, Line, Report, Verdict},
+    report::{self, Column, Line, Report, Verdict},
 };
-
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{ENVIRONMENT, FAILED, Failed, INTERRUPTED, PASSED, USAGE, arguments::Validate, progress, progress::Progress};
@@ -23,31 +22,57 @@ const AT_ONCE: usize = 4;
 pub(crate) async fn run(config: Config, what: &Validate) -> Result<u8, Failed> {
     let checks = selected(&what.checks)?;
     let shown = Progress::start();
-    let outcome = tokio::select! {
-        outcome = validate(config, checks) => Some(outcome),
-        () = interrupted() => None,
-    };
-    tracing::info!(target: "k3s_arc::clean", "removing what the run made");
-    tokio::select! {
-        () = fixture::finish() => {}
-        () = interrupted() => {
-            drop(shown);
-            let help = "it goes on in the background; `k3s-arc list` shows whether it is over";
-            return Err((miette::miette!(help = help, "interrupted while the run's things were removed"), INTERRUPTED));
+    let configs = config.resolved().map_err(|error| (error.into(), USAGE))?;
+    let several = configs.len() > 1;
+    let mut asked = Vec::new();
+    for config in configs {
+        let k3s = config.k3s.to_string();
+        if several {
+            tracing::info!(target: "k3s_arc::validate", "validating {k3s}");
         }
+        let outcome = tokio::select! {
+            outcome = validate(config, checks.clone()) => Some(outcome),
+            () = interrupted() => None,
+        };
+        tracing::info!(target: "k3s_arc::clean", "removing what the run made");
+        tokio::select! {
+            () = fixture::finish() => {}
+            () = interrupted() => {
+                let help = "it goes on in the background; `k3s-arc list` shows whether it is over";
+                return Err((miette::miette!(help = help, "interrupted while the run's things were removed"), INTERRUPTED));
+            }
+        }
+        let report = match outcome {
+            Some(Ok(report)) => {
+                shown.print(report::render(&report, progress::width(), what.evidence).trim_end());
+                Some(report)
+            }
+            Some(Err(error)) if error.is_input() => return Err((error.into(), USAGE)),
+            Some(Err(error)) if several => {
+                // The others may still be had.
+                shown.print_error(&format!("{k3s}: {:?}", miette::Report::from(error)));
+                None
+            }
+            Some(Err(error)) => return Err((error.into(), ENVIRONMENT)),
+            None => return Err((miette::miette!("interrupted; what the run made is removed"), INTERRUPTED)),
+        };
+        asked.push((k3s, report));
     }
-    drop(shown);
-    match outcome {
-        Some(Ok(report)) => {
-            progress::print(report::render(&report, width(), what.evidence).trim_end());
-            Ok(if report.passed() { PASSED } else { FAILED })
-        }
-        Some(Err(error)) => {
-            let code = if error.is_input() { USAGE } else { ENVIRONMENT };
-            Err((error.into(), code))
-        }
-        None => Err((miette::miette!("interrupted; what the run made is removed"), INTERRUPTED)),
+    if several {
+        let columns: Vec<_> = asked.iter().map(|(k3s, report)| Column { k3s: k3s.clone(), report: report.as_ref() }).collect();
+        shown.print(&format!("\n{}", report::compare(&columns, progress::width())));
     }
+    Ok(code(asked.iter().map(|(_, report)| report.as_ref())))
+}
+
+/// The exit code of several validations: a check that failed is an answer, and counts before one that could not be had.
+fn code<'a>(reports: impl Iterator<Item = Option<&'a Report>>) -> u8 {
+    let codes = reports.map(|report| match report {
+        Some(report) if report.passed() => PASSED,
+        Some(_) => FAILED,
+        None => ENVIRONMENT,
+    });
+    codes.reduce(|one, other| if one == FAILED || other == FAILED { FAILED } else { one.max(other) }).unwrap_or(PASSED)
 }
 
 /// The checks whose id contains one of the texts; all, if there are none.
@@ -132,8 +157,27 @@ async fn interrupted() {
     }
 }
 
-/// How wide the report may be: the terminal's width, or enough for a log.
-fn width() -> u16 {
-    let columns = console::Term::stdout().size_checked().map(|(_, columns)| columns);
-    columns.unwrap_or(120).clamp(60, 160)
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use k3s_arc_harness::check::Area;
+
+    use super::*;
+
+    fn report(verdict: Verdict) -> Report {
+        let line = Line { area: Area::Dns, check: "cluster_ip", question: "?", verdict, took: Duration::ZERO };
+        let k3s = "v1.34.1+k3s1".to_owned();
+        Report { k3s, provider: "docker", emulated: false, choice: None, launcher: None, lines: vec![line], took: Duration::ZERO }
+    }
+
+    #[test]
+    fn a_failed_check_counts_before_a_cluster_that_could_not_be_had() {
+        let passed = report(Verdict::NotApplicable("no node".to_owned()));
+        let failed = report(Verdict::NotAsked("the launch failed".to_owned()));
+        assert_eq!(code([Some(&passed), Some(&passed)].into_iter()), PASSED);
+        assert_eq!(code([Some(&passed), None].into_iter()), ENVIRONMENT);
+        assert_eq!(code([None, Some(&failed), Some(&passed)].into_iter()), FAILED);
+        assert_eq!(code([Some(&failed), None].into_iter()), FAILED);
+    }
 }

@@ -1,17 +1,22 @@
 //! Configuration: `K3S_ARC_*` environment variables, and the command line's flags of the same names. Nothing else.
 
-use std::{ffi::OsString, path::PathBuf, str::FromStr, time::Duration};
+use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use jiff::SignedDuration;
 
-use crate::cluster::{K3sImage, K3sImageError};
+use crate::{
+    cluster::{K3sImage, K3sImageError},
+    versions::{ChannelError, Wanted},
+};
 
 /// What a run was asked for, by environment or flags.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// `K3S_ARC_PROVIDER`: who makes the cluster.
     pub provider: ProviderChoice,
-    /// `K3S_ARC_K3S`: which K3s, as a version or as a whole image reference.
+    /// `K3S_ARC_K3S`: which K3s, one or several, each as a version, a channel or a whole image reference.
+    pub wanted: Vec<Wanted>,
+    /// The one of them that is meant. Until [`resolved`](Self::resolved), a channel is an image that does not exist.
     pub k3s: K3sImage,
     /// `K3S_ARC_KEEP`: whether the cluster outlives the run.
     pub keep: Keep,
@@ -33,6 +38,8 @@ pub struct Config {
     pub cache: CacheUse,
     /// `K3S_ARC_RUN_DIR`: where runs keep their state and locks.
     pub run_dir: Option<PathBuf>,
+    /// `K3S_ARC_CHANNELS_URL`: who is asked what the newest K3s of a channel is, in place of K3s's channel server.
+    pub channels_url: Option<String>,
 }
 
 /// Who makes the cluster.
@@ -100,6 +107,20 @@ pub enum ConfigError {
         #[diagnostic_source]
         K3sImageError,
     ),
+    /// `K3S_ARC_K3S` names a channel that K3s does not have.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Channel(#[from] ChannelError),
+    /// `K3S_ARC_K3S` names several, where one is meant.
+    #[error("K3S_ARC_K3S names {count} versions of K3s, and this runs on one")]
+    #[diagnostic(
+        code(k3s_arc::config),
+        help("`k3s-arc validate` takes several; run anything else once for each, with one of them in K3S_ARC_K3S")
+    )]
+    SeveralK3s {
+        /// How many.
+        count: usize,
+    },
     /// A directory or file that is not there.
     #[error("{name}={}: there is no such {kind}", .path.display())]
     #[diagnostic(code(k3s_arc::config), help("give the path of an existing {kind}, or unset {name}"))]
@@ -171,12 +192,18 @@ impl Config {
                 }
             },
         };
+        let wanted = match text("K3S_ARC_K3S") {
+            None => vec![Wanted::Image(K3sImage::default())],
+            Some(value) => Wanted::list(&value).map_err(ConfigError::K3s)?,
+        };
         Ok(Self {
             provider: [ProviderChoice::Auto, ProviderChoice::Docker, ProviderChoice::Emulator][provider],
-            k3s: match text("K3S_ARC_K3S") {
+            k3s: match wanted.first() {
+                Some(Wanted::Image(image)) => image.clone(),
+                Some(Wanted::Channel(channel)) => K3sImage::released(&format!("channel-{channel}")),
                 None => K3sImage::default(),
-                Some(value) => K3sImage::from_str(&value).map_err(ConfigError::K3s)?,
             },
+            wanted,
             keep: [Keep::Never, Keep::Failed, Keep::Always][keep],
             keep_for,
             images_dir: path("K3S_ARC_IMAGES_DIR", "directory")?,
@@ -187,7 +214,29 @@ impl Config {
             boot_timeout,
             cache: [CacheUse::Use, CacheUse::Never][cache],
             run_dir: value("K3S_ARC_RUN_DIR").map(PathBuf::from),
+            channels_url: text("K3S_ARC_CHANNELS_URL"),
         })
+    }
+
+    /// One configuration for each K3s that is asked for, in their order, with channels looked up.
+    ///
+    /// # Errors
+    /// A channel that does not exist.
+    pub fn resolved(self) -> Result<Vec<Self>, ConfigError> {
+        let images = crate::versions::resolve(&self)?;
+        Ok(images.into_iter().map(|k3s| Self { k3s, ..self.clone() }).collect())
+    }
+
+    /// The configuration, with the one K3s that it asks for.
+    ///
+    /// # Errors
+    /// A channel that does not exist, or several versions of K3s.
+    pub fn resolved_to_one(self) -> Result<Self, ConfigError> {
+        let mut all = self.resolved()?;
+        match (all.pop(), all.len()) {
+            (Some(one), 0) => Ok(one),
+            (_, others) => Err(ConfigError::SeveralK3s { count: others + 1 }),
+        }
     }
 }
 
@@ -225,6 +274,22 @@ mod tests {
     #[test]
     fn an_empty_value_counts_as_unset() {
         assert_eq!(read("K3S_ARC_KEEP", "").unwrap().keep, Keep::Never);
+    }
+
+    #[test]
+    fn several_k3s_are_several_configurations_each_once() {
+        let config = read("K3S_ARC_K3S", "v1.33.2+k3s1,v1.34.1,v1.33.2-k3s1").unwrap();
+        let images: Vec<String> = config.clone().resolved().unwrap().iter().map(|config| config.k3s.to_string()).collect();
+        assert_eq!(images, ["rancher/k3s:v1.33.2-k3s1", "rancher/k3s:v1.34.1-k3s1"]);
+        assert!(matches!(config.resolved_to_one().unwrap_err(), ConfigError::SeveralK3s { count: 2 }));
+        let one = read("K3S_ARC_K3S", "v1.33.2+k3s1").unwrap().resolved_to_one().unwrap();
+        assert_eq!(one.k3s.to_string(), "rancher/k3s:v1.33.2-k3s1");
+    }
+
+    #[test]
+    fn a_channel_is_no_image_until_it_is_looked_up() {
+        let config = read("K3S_ARC_K3S", "stable").unwrap();
+        assert_eq!(config.k3s.to_string(), "rancher/k3s:channel-stable");
     }
 
     #[rstest]

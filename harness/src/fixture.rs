@@ -3,7 +3,7 @@
 use std::{
     fs, io,
     path::PathBuf,
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use kube::Api;
@@ -147,6 +147,7 @@ impl Target {
     /// [`FixtureError::Config`], or [`FixtureError::NotEmulated`] for a real K3s where the emulator is asked for.
     pub fn config(self) -> Result<Config, FixtureError> {
         let config = Config::from_env()?;
+        let config = if self == Self::K3s { config.resolved_to_one()? } else { config };
         match (self, config.provider) {
             (Self::K3s, ProviderChoice::Emulator) => Err(FixtureError::NotEmulated),
             (Self::K3s, _) => Ok(Config { provider: ProviderChoice::Docker, ..config }),
@@ -178,12 +179,16 @@ async fn provider(config: &Config) -> Result<Arc<dyn Provider>, FixtureError> {
 }
 
 /// The run that this process takes part in.
-static RUN: OnceLock<Run> = OnceLock::new();
+static RUN: Mutex<Option<Arc<Run>>> = Mutex::new(None);
+
+fn run() -> MutexGuard<'static, Option<Arc<Run>>> {
+    RUN.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// A leased cluster, to ask checks of.
 #[derive(Debug)]
 pub struct Fixture {
-    run: &'static Run,
+    run: Arc<Run>,
     lease: Lease,
     config: Config,
 }
@@ -208,14 +213,14 @@ impl Fixture {
             spec = archives.into_iter().fold(spec, ClusterSpec::image_archive);
         }
         let provider = provider(&config).await?;
-        let run = match RUN.get() {
-            Some(run) => run,
-            None => {
-                let joined = Run::join(&config)?;
-                RUN.get_or_init(|| joined)
+        let run = {
+            let mut run = run();
+            match &*run {
+                Some(run) => run.clone(),
+                None => run.insert(Arc::new(Run::join(&config)?)).clone(),
             }
         };
-        let lease = Lease::take(run, &*provider, &spec, access).await?;
+        let lease = Lease::take(&run, &*provider, &spec, access).await?;
         Ok(Self { run, lease, config })
     }
 
@@ -253,7 +258,7 @@ impl Fixture {
                 Ok(outcome)
             }
             Err(error) => {
-                self.lease.failed(self.run);
+                self.lease.failed(&self.run);
                 write_private(&failed, crate::report_of(&error).as_bytes()).map_err(shared)?;
                 Err(error)
             }
@@ -299,7 +304,7 @@ impl Fixture {
         let context = Context::new(cluster, namespace, launch, LaunchOptions::from_config(&self.config));
         let answer = context.ask(check).await;
         answer.map_err(|failure| {
-            self.lease.failed(self.run);
+            self.lease.failed(&self.run);
             if self.run.is_kept() {
                 context.keep_namespace();
             }
@@ -311,16 +316,18 @@ impl Fixture {
 /// Removes what the run of this process made, though it was to be kept.
 pub async fn remove() {
     end_all().await;
-    if let Some(run) = RUN.get().filter(|run| run.is_of_this_process()) {
+    let ended = run().take_if(|run| run.is_of_this_process());
+    if let Some(run) = ended {
         run.remove().await;
     }
 }
 
 /// Ends the clusters that live in this process, and removes what its run made, if the run is this process's alone; at the orderly
-/// end of a program.
+/// end of a program. What asks for a cluster after that begins a run anew, unless the one before is kept.
 pub async fn finish() {
     end_all().await;
-    if let Some(run) = RUN.get().filter(|run| run.is_of_this_process()) {
+    let ended = run().take_if(|run| run.is_of_this_process() && !run.is_kept());
+    if let Some(run) = ended {
         run.finish().await;
     }
 }

@@ -17,6 +17,7 @@ pub mod probe;
 pub mod quantity;
 pub mod report;
 pub mod suite;
+pub mod versions;
 pub mod wait;
 
 pub use k3s_arc_harness_macros::test;

@@ -5,6 +5,8 @@ use std::{
     str::FromStr,
 };
 
+use crate::versions::Channel;
+
 /// The repository of K3s's own images: <https://hub.docker.com/r/rancher/k3s>.
 const REPOSITORY: &str = "rancher/k3s";
 
@@ -32,10 +34,8 @@ pub enum K3sImageError {
         text: String,
     },
     /// A minor version or channel, of which there are many releases.
-    #[error("`{text}` is a channel, and channels are not resolved yet")]
-    #[diagnostic(help(
-        "give one version of it in full, such as v1.34.1+k3s1; https://github.com/k3s-io/k3s/releases lists them"
-    ))]
+    #[error("`{text}` is a channel, where one image is meant")]
+    #[diagnostic(help("give one version of it in full, such as v1.34.1+k3s1; `k3s-arc versions` lists the newest"))]
     Channel {
         /// What was given.
         text: String,
@@ -50,6 +50,16 @@ pub enum K3sImageError {
 }
 
 impl K3sImage {
+    /// The image that K3s publishes under a tag.
+    pub(crate) fn released(tag: &str) -> Self {
+        Self { repository: REPOSITORY.to_owned(), suffix: format!(":{tag}") }
+    }
+
+    /// Its tag, unless it is named by a digest.
+    pub(crate) fn tag(&self) -> Option<&str> {
+        self.suffix.strip_prefix(':')
+    }
+
     /// Name and tag. testcontainers joins them with a colon, so a digest's algorithm goes to the name.
     pub(crate) fn split_for_testcontainers(&self) -> (String, String) {
         match self.suffix.strip_prefix('@').and_then(|digest| digest.split_once(':')) {
@@ -61,7 +71,7 @@ impl K3sImage {
 
 impl Default for K3sImage {
     fn default() -> Self {
-        Self { repository: REPOSITORY.to_owned(), suffix: format!(":{DEFAULT_VERSION}") }
+        Self::released(DEFAULT_VERSION)
     }
 }
 
@@ -91,9 +101,9 @@ impl FromStr for K3sImage {
     fn from_str(text: &str) -> Result<Self, K3sImageError> {
         let text = text.trim();
         if let Some(tag) = version_tag(text) {
-            return Ok(Self { repository: REPOSITORY.to_owned(), suffix: format!(":{tag}") });
+            return Ok(Self::released(&tag));
         }
-        if is_channel(text) {
+        if Channel::named(text).is_some() {
             return Err(K3sImageError::Channel { text: text.to_owned() });
         }
         let well_formed = |part: &str, more: &str| {
@@ -149,13 +159,6 @@ fn version_tag(text: &str) -> Option<String> {
         [candidate, k3s] if is_marked(candidate, "rc") && is_marked(k3s, "k3s") => Some(format!("v{version}")),
         _ => None,
     }
-}
-
-/// `stable`, `latest`, `testing` or a minor version: <https://docs.k3s.io/upgrades/manual#release-channels>.
-fn is_channel(text: &str) -> bool {
-    let minor = text.strip_prefix('v').unwrap_or(text).split('.').collect::<Vec<_>>();
-    ["stable", "latest", "testing"].contains(&text)
-        || (minor.len() == 2 && minor.iter().all(|part| !part.is_empty() && part.chars().all(|digit| digit.is_ascii_digit())))
 }
 
 #[cfg(test)]

@@ -35,7 +35,12 @@ pub use self::{
     run::{Run, RunError},
     spec::{ClusterSpec, Packaged},
 };
-pub(crate) use self::{docker::archives_in, emulator::end_all, lock::exclusive, run::write_private};
+pub(crate) use self::{
+    docker::archives_in,
+    emulator::end_all,
+    lock::exclusive,
+    run::{base as run_base, private_directory, write_private},
+};
 
 /// Something a cluster can do and a check may need.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]

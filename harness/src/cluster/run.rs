@@ -237,7 +237,7 @@ pub(crate) fn base(config: &Config) -> PathBuf {
 }
 
 /// Makes a directory that only this user can look into, or proves that the one there is such.
-fn private_directory(path: &Path) -> Result<(), RunError> {
+pub(crate) fn private_directory(path: &Path) -> Result<(), RunError> {
     let failed = |attempted| {
         let path = path.to_owned();
         move |source| RunError::Directory { path, attempted, source }

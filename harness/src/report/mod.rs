@@ -1,12 +1,25 @@
 //! Reports: what a run leaves for people and programs to read.
 
+mod comparison;
 mod terminal;
+pub mod versions;
 
 use std::time::Duration;
 
+use comfy_table::{LineStyle, TableStyle};
+
 use crate::check::{Area, Evidence, Failure};
 
-pub use self::terminal::render;
+pub use self::{
+    comparison::{Column, compare},
+    terminal::render,
+};
+
+/// Lines around and below the header alone: with one between rows, a table is twice as long as the terminal.
+const STYLE: TableStyle = TableStyle::new()
+    .top_border(LineStyle::none().fill('─').junction('─'))
+    .header_separator(LineStyle::none().fill('─').junction('─'))
+    .bottom_border(LineStyle::none().fill('─').junction('─'));
 
 /// What became of one check.
 #[derive(Debug, Clone)]
@@ -19,6 +32,18 @@ pub enum Verdict {
     NotApplicable(String),
     /// It could not be asked: its namespace was refused, the launch before it failed, ...
     NotAsked(String),
+}
+
+impl Verdict {
+    /// The verdict in a word or two; capitals for those that must not be overlooked.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Passed(_) => "passed",
+            Self::Failed(_) => "FAILED",
+            Self::NotApplicable(_) => "not applicable",
+            Self::NotAsked(_) => "NOT ASKED",
+        }
+    }
 }
 
 /// One line of a report.
@@ -34,6 +59,13 @@ pub struct Line {
     pub verdict: Verdict,
     /// How long it took, its namespace and teardown not counted.
     pub took: Duration,
+}
+
+impl Line {
+    /// `area::name` of the check.
+    pub fn id(&self) -> String {
+        format!("{}::{}", self.area.name(), self.check)
+    }
 }
 
 /// What a validation found.

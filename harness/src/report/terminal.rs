@@ -1,14 +1,8 @@
 //! The report as a person reads it: a table, then the evidence of what failed.
 
-use comfy_table::{Cell, CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
+use comfy_table::{Cell, CellAlignment, ContentArrangement, Table};
 
-use super::{Report, Verdict};
-
-/// Lines around and below the header alone: with one between rows, the table is twice as long as the terminal.
-const STYLE: TableStyle = TableStyle::new()
-    .top_border(LineStyle::none().fill('─').junction('─'))
-    .header_separator(LineStyle::none().fill('─').junction('─'))
-    .bottom_border(LineStyle::none().fill('─').junction('─'));
+use super::{Report, STYLE, Verdict};
 
 /// What must not be overlooked, the table of checks, the evidence (of failures, or of all checks), and the verdict in one line, `width` columns wide.
 pub fn render(report: &Report, width: u16, all_evidence: bool) -> String {
@@ -16,16 +10,10 @@ pub fn render(report: &Report, width: u16, all_evidence: bool) -> String {
     table.load_style(STYLE).set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
     table.set_header(["check", "question", "verdict", "seconds"]);
     for line in &report.lines {
-        let verdict = match &line.verdict {
-            Verdict::Passed(_) => "passed",
-            Verdict::Failed(_) => "FAILED",
-            Verdict::NotApplicable(_) => "not applicable",
-            Verdict::NotAsked(_) => "NOT ASKED",
-        };
         table.add_row([
-            Cell::new(format!("{}::{}", line.area.name(), line.check)),
+            Cell::new(line.id()),
             Cell::new(line.question),
-            Cell::new(verdict),
+            Cell::new(line.verdict.name()),
             Cell::new(format!("{:.1}", line.took.as_secs_f64())).set_alignment(CellAlignment::Right),
         ]);
     }
@@ -37,7 +25,7 @@ pub fn render(report: &Report, width: u16, all_evidence: bool) -> String {
             Verdict::Failed(failure) => failure.to_string(),
             Verdict::NotApplicable(reason) | Verdict::NotAsked(reason) => reason.clone(),
         };
-        text += &format!("\n{}::{}: {}\n{}\n", line.area.name(), line.check, line.question, told.trim_end());
+        text += &format!("\n{}: {}\n{}\n", line.id(), line.question, told.trim_end());
     }
     text + "\n" + &summary(report) + "\n"
 }

@@ -15,7 +15,7 @@ use crate::cluster::K3sImage;
 
 /// Connects the way testcontainers does (`DOCKER_HOST`, its properties file, the usual sockets), and makes sure somebody answers.
 pub(super) async fn connect() -> Result<Docker, DockerError> {
-    let host = std::env::var("DOCKER_HOST").unwrap_or_else(|_| "unix:///var/run/docker.sock".to_owned());
+    let host = address();
     let unreachable = |source: Box<dyn std::error::Error + Send + Sync>| {
         if is_denied(&*source) {
             DockerError::NotPermitted { host: host.clone(), source }
@@ -26,6 +26,11 @@ pub(super) async fn connect() -> Result<Docker, DockerError> {
     let engine = docker_client_instance().await.map_err(|error| unreachable(error.into()))?;
     engine.ping().await.map_err(|error| unreachable(error.into()))?;
     Ok(engine)
+}
+
+/// Where the engine is looked for.
+pub(super) fn address() -> String {
+    std::env::var("DOCKER_HOST").unwrap_or_else(|_| "unix:///var/run/docker.sock".to_owned())
 }
 
 fn is_denied(error: &(dyn std::error::Error + 'static)) -> bool {
@@ -96,7 +101,7 @@ async fn not_pulled(engine: &Docker, image: &str, error: &BollardError) -> Docke
 }
 
 /// The K3s images that the engine has.
-async fn at_hand(engine: &Docker) -> Vec<String> {
+pub(super) async fn at_hand(engine: &Docker) -> Vec<String> {
     let images = engine.list_images(Some(ListImagesOptionsBuilder::default().build())).await.unwrap_or_default();
     let mut tags: Vec<String> = images.into_iter().flat_map(|image| image.repo_tags).filter(|tag| tag.contains("k3s:")).collect();
     tags.sort();

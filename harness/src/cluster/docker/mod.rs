@@ -8,6 +8,7 @@ mod error;
 mod node;
 mod preload;
 mod remove;
+mod survey;
 
 use std::{path::Path, sync::Arc, time::Duration};
 
@@ -16,7 +17,7 @@ use testcontainers::bollard::Docker as Engine;
 
 use self::cache::{Cache, Stored};
 pub use self::error::{DockerError, ExitCause, LogTail};
-pub(crate) use self::preload::archives_in;
+pub(crate) use self::{preload::archives_in, survey::Engine};
 pub(super) use self::{
     engine::lacks,
     remove::{remove_orphans, remove_run},
