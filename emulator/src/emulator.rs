@@ -324,7 +324,9 @@ impl Emulator {
     #[cfg(feature = "client")]
     pub async fn client(&self) -> Result<kube::Client, ClientError> {
         let kubeconfig = kube::config::Kubeconfig::from_yaml(&self.kubeconfig)?;
-        let config = kube::Config::from_custom_kubeconfig(kubeconfig, &kube::config::KubeConfigOptions::default()).await?;
+        let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &kube::config::KubeConfigOptions::default()).await?;
+        // It is in this process: what `HTTPS_PROXY` names does not stand between.
+        config.proxy_url = None;
         Ok(kube::Client::try_from(config)?)
     }
 

@@ -5,13 +5,12 @@ use std::{collections::BTreeMap, time::Duration};
 use k3s_arc_standin::kubernetes::is_not_found;
 use k8s_openapi::api::core::v1::{Namespace as Object, ServiceAccount};
 use kube::{
-    Api, Client, Config, ResourceExt,
+    Api, ResourceExt,
     api::{DeleteParams, ObjectMeta, PostParams},
-    config::{KubeConfigOptions, Kubeconfig},
 };
 
 use crate::{
-    cluster::Cluster,
+    cluster::{self, Cluster},
     wait::{self, Seen, WaitError},
 };
 
@@ -101,10 +100,7 @@ impl Drop for Namespace {
             let runtime =
                 tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
             let delete = async {
-                let read = Kubeconfig::read_from(&kubeconfig).map_err(|error| crate::chain(&error))?;
-                let config = Config::from_custom_kubeconfig(read, &KubeConfigOptions::default()).await;
-                let client =
-                    Client::try_from(config.map_err(|error| crate::chain(&error))?).map_err(|error| crate::chain(&error))?;
+                let client = cluster::client(&kubeconfig).await.map_err(|error| crate::chain(&*error))?;
                 match Api::<Object>::all(client).delete(&name, &DeleteParams::background()).await {
                     Ok(_) => Ok(()),
                     Err(error) if is_not_found(&error) => Ok(()),

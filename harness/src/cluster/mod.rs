@@ -1,6 +1,7 @@
 //! Clusters: what is asked for, who makes it, what it can do, and how a test run shares it.
 
 mod choice;
+mod client;
 pub mod docker;
 mod emulator;
 mod k3s;
@@ -36,6 +37,7 @@ pub use self::{
     spec::{ClusterSpec, Packaged},
 };
 pub(crate) use self::{
+    client::client,
     docker::archives_in,
     emulator::end_all,
     lock::exclusive,

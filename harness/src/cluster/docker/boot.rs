@@ -9,10 +9,7 @@ use std::{
 };
 
 use futures::{StreamExt, TryStreamExt};
-use kube::{
-    Client, Config,
-    config::{KubeConfigOptions, Kubeconfig},
-};
+use kube::{Client, config::Kubeconfig};
 use testcontainers::bollard::{
     Docker,
     errors::Error as BollardError,
@@ -23,7 +20,7 @@ use testcontainers::bollard::{
 use tokio::sync::Notify;
 
 use super::{DockerError, container::API_PORT, error};
-use crate::cluster::{ClusterSpec, ready, run::write_private};
+use crate::cluster::{self, ClusterSpec, ready, run::write_private};
 
 /// Where K3s writes its kubeconfig.
 const KUBECONFIG: &str = "/etc/rancher/k3s/k3s.yaml";
@@ -140,10 +137,7 @@ impl Boot<'_> {
 pub(super) async fn client(kubeconfig: &Path) -> Result<Client, DockerError> {
     let unusable =
         |source: Box<dyn std::error::Error + Send + Sync>| DockerError::Kubeconfig { path: kubeconfig.to_owned(), source };
-    let read = Kubeconfig::read_from(kubeconfig).map_err(|error| unusable(error.into()))?;
-    let options = KubeConfigOptions::default();
-    let config = Config::from_custom_kubeconfig(read, &options).await.map_err(|error| unusable(error.into()))?;
-    Client::try_from(config).map_err(|error| unusable(error.into()))
+    cluster::client(kubeconfig).await.map_err(unusable)
 }
 
 /// Resolves when the container has ended, to its exit code.
