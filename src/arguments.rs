@@ -25,6 +25,8 @@ pub(crate) enum Command {
     Validate(Validate),
     /// List the K3s versions that a matrix should run, those at hand, and those that this host cannot run
     Versions(Versions),
+    /// Look whether this host has what the suite needs, before anything is pulled or started
+    Doctor(Doctor),
     /// Start a cluster to work with, until interrupted or in the background; runs that ask for an equal one use it
     Up(Up),
     /// List the runs that are still there: active ones, and those kept
@@ -99,6 +101,13 @@ pub(crate) struct Versions {
     /// How many minor versions to take for supported, from the newest down
     #[arg(long, value_name = "COUNT", default_value_t = DEFAULT_MINORS, value_parser = clap::value_parser!(u8).range(1..=50))]
     pub(crate) minors: u8,
+    /// How to print it
+    #[arg(short, long, value_enum, default_value_t)]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Doctor {
     /// How to print it
     #[arg(short, long, value_enum, default_value_t)]
     pub(crate) output: Output,

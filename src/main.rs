@@ -2,6 +2,7 @@
 
 mod arguments;
 mod cache;
+mod doctor;
 mod progress;
 mod up;
 mod validate;
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
     let code = match arguments.command {
         Command::Validate(what) => runtime.block_on(validate::run(config, &what)),
         Command::Versions(what) => runtime.block_on(versions::run(&config, &what)),
+        Command::Doctor(what) => runtime.block_on(doctor::run(&config, &what)),
         Command::Up(what) => runtime.block_on(up::run(config, &what)),
         Command::List => list(&config),
         Command::Cache(what) => runtime.block_on(cache::run(&what)),

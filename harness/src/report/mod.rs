@@ -1,6 +1,7 @@
 //! Reports: what a run leaves for people and programs to read.
 
 mod comparison;
+pub mod doctor;
 mod terminal;
 pub mod versions;
 

@@ -1,94 +1,34 @@
 //! Asking K3s's channel server.
 //!
-//! It is asked through the proxy that `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` name, if any, and trusted if the host's own
-//! certificates say so. Its answer is read leniently: of each channel the name and the newest release, whatever else there is; a
-//! channel without a release, or with one that is not K3s's way of naming them, is left out.
+//! Its answer is read leniently: of each channel the name and the newest release, whatever else there is; a channel without a release,
+//! or with one that is not K3s's way of naming them, is left out.
 
 use std::{collections::BTreeMap, time::Duration};
 
-use http::Uri;
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper_rustls::HttpsConnectorBuilder;
-use hyper_util::{
-    client::{
-        legacy::{
-            Client,
-            connect::{Connect, HttpConnector, proxy::Tunnel},
-        },
-        proxy::matcher::Matcher,
-    },
-    rt::TokioExecutor,
-};
-
 use super::K3sVersion;
+use crate::http::{self, HttpError};
 
 /// From the look-up of the server's name to its whole answer.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// The largest answer read, in bytes. It has had 20 kB for years.
-const LARGEST: usize = 1024 * 1024;
-
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum FetchError {
-    #[error("`{url}` is no address: {problem}")]
-    Address { url: String, problem: String },
-    #[error("the host's certificates could not be read: {0}")]
-    Certificates(std::io::Error),
-    #[error("{host} cannot be reached: {problem}")]
-    Unreachable { host: String, problem: String },
-    #[error("{host} did not answer within {} s", PATIENCE.as_secs())]
-    TooLate { host: String },
-    #[error("{host} answered with {status}")]
-    Refused { host: String, status: http::StatusCode },
-    #[error("{host} answered something else than channels: {problem}")]
-    Unreadable { host: String, problem: String },
+    #[error(transparent)]
+    Http(#[from] HttpError),
+    #[error("{url} answered with {status}")]
+    Refused { url: String, status: String },
+    #[error("{url} answered something else than channels: {problem}")]
+    Unreadable { url: String, problem: String },
 }
 
 /// What each channel's newest release is.
 pub(super) async fn channels(url: &str) -> Result<BTreeMap<String, K3sVersion>, FetchError> {
-    let no_address = |problem: &str| FetchError::Address { url: url.to_owned(), problem: problem.to_owned() };
-    let uri: Uri = url.parse().map_err(|error: http::uri::InvalidUri| no_address(&error.to_string()))?;
-    let host = uri.host().ok_or_else(|| no_address("it names no host"))?.to_owned();
-    let answer = tokio::time::timeout(PATIENCE, get(uri, &host)).await;
-    let body = answer.unwrap_or_else(|_| Err(FetchError::TooLate { host: host.clone() }))?;
-    parse(&body).map_err(|problem| FetchError::Unreadable { host, problem })
-}
-
-async fn get(uri: Uri, host: &str) -> Result<Vec<u8>, FetchError> {
-    let unreachable = |error: &(dyn std::error::Error + 'static)| FetchError::Unreachable {
-        host: host.to_owned(),
-        problem: crate::chain(error),
-    };
-    let mut direct = HttpConnector::new();
-    direct.enforce_http(false);
-    let builder = HttpsConnectorBuilder::new().with_native_roots().map_err(FetchError::Certificates)?;
-    let builder = builder.https_or_http().enable_http1();
-    let response = match Matcher::from_env().intercept(&uri) {
-        None => request(builder.wrap_connector(direct), uri).await,
-        Some(proxy) => {
-            let mut tunnel = Tunnel::new(proxy.uri().clone(), direct);
-            if let Some(credentials) = proxy.basic_auth() {
-                tunnel = tunnel.with_auth(credentials.clone());
-            }
-            request(builder.wrap_connector(tunnel), uri).await
-        }
-    };
-    let response = response.map_err(|error| unreachable(&error))?;
-    let status = response.status();
-    if !status.is_success() {
-        return Err(FetchError::Refused { host: host.to_owned(), status });
+    let answer = http::get(url, PATIENCE).await?;
+    if !answer.status.is_success() {
+        return Err(FetchError::Refused { url: url.to_owned(), status: answer.status.to_string() });
     }
-    let body = Limited::new(response.into_body(), LARGEST).collect().await.map_err(|error| unreachable(&*error))?;
-    Ok(body.to_bytes().to_vec())
-}
-
-async fn request<C>(connector: C, uri: Uri) -> Result<http::Response<hyper::body::Incoming>, hyper_util::client::legacy::Error>
-where
-    C: Connect + Clone + Send + Sync + 'static,
-{
-    let client: Client<C, Empty<&'static [u8]>> = Client::builder(TokioExecutor::new()).build(connector);
-    client.get(uri).await
+    parse(&answer.body).map_err(|problem| FetchError::Unreadable { url: url.to_owned(), problem })
 }
 
 /// Of `{"data":[{"name":"stable","latest":"v1.36.5+k3s1",...},...],...}`, names and releases.
@@ -161,8 +101,8 @@ mod tests {
     }
 
     #[rstest::rstest]
-    #[case::refused("503 Service Unavailable", "busy", "127.0.0.1 answered with 503 Service Unavailable")]
-    #[case::a_page("200 OK", "<html>log in first</html>", "127.0.0.1 answered something else than channels: expected value")]
+    #[case::refused("503 Service Unavailable", "busy", "answered with 503 Service Unavailable")]
+    #[case::a_page("200 OK", "<html>log in first</html>", "answered something else than channels: expected value")]
     #[case::nothing("200 OK", r#"{"data":[]}"#, "no channel in it has a release")]
     #[tokio::test]
     async fn what_is_no_answer_is_told(#[case] status: &str, #[case] body: &str, #[case] told: &str) {
@@ -175,9 +115,12 @@ mod tests {
     async fn a_closed_port_is_told() {
         let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
         let error = channels(&format!("http://{closed}/")).await.unwrap_err();
-        assert!(matches!(&error, FetchError::Unreachable { problem, .. } if problem.contains("refused")), "{error}");
+        assert!(
+            matches!(&error, FetchError::Http(HttpError::Unreachable { problem, .. }) if problem.contains("refused")),
+            "{error}"
+        );
         let error = channels("not an address").await.unwrap_err();
-        assert!(matches!(error, FetchError::Address { .. }), "{error}");
+        assert!(matches!(error, FetchError::Http(HttpError::Address { .. })), "{error}");
     }
 
     #[tokio::test]

@@ -20,6 +20,8 @@ pub(crate) struct Engine {
     pub(crate) cgroups: Option<u32>,
     /// Its host's machine: `x86_64`, ...
     pub(crate) architecture: Option<String>,
+    /// Its host's kernel, as `uname -r`.
+    pub(crate) kernel: Option<String>,
     /// The cores it sees.
     pub(crate) cores: Option<u64>,
     /// The memory it sees, in bytes.
@@ -41,6 +43,11 @@ impl Engine {
         tokio::time::timeout(PATIENCE, Self::ask()).await.map_err(|_| silent())?
     }
 
+    /// Whether the engine is looked for at a socket of this host.
+    pub(crate) fn is_local() -> bool {
+        ["unix:", "npipe:"].iter().any(|scheme| engine::address().starts_with(scheme))
+    }
+
     async fn ask() -> Result<Self, DockerError> {
         let docker = engine::connect().await?;
         let (info, k3s_images) = futures::join!(docker.info(), engine::at_hand(&docker));
@@ -59,6 +66,7 @@ impl Engine {
             system: info.operating_system,
             cgroups: info.cgroup_version.and_then(|version| version.to_string().parse().ok()),
             architecture: info.architecture,
+            kernel: info.kernel_version,
             cores: positive(info.ncpu),
             memory: positive(info.mem_total),
             driver: info.driver,
