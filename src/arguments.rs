@@ -27,6 +27,8 @@ pub(crate) enum Command {
     Versions(Versions),
     /// Look whether this host has what the suite needs, before anything is pulled or started
     Doctor(Doctor),
+    /// Put JUnit files together: those of a suite that was split over machines, and those of several K3s side by side
+    Report(Report),
     /// Start a cluster to work with, until interrupted or in the background; runs that ask for an equal one use it
     Up(Up),
     /// List the runs that are still there: active ones, and those kept
@@ -111,6 +113,31 @@ pub(crate) struct Doctor {
     /// How to print it
     #[arg(short, long, value_enum, default_value_t)]
     pub(crate) output: Output,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Report {
+    /// The files, each NAME=FILE, or a file alone, which is named by its directory; those of one name are one suite
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<String>,
+    /// How to print it
+    #[arg(short, long, value_enum, default_value_t)]
+    pub(crate) output: Format,
+    /// Where to write one JUnit file of all
+    #[arg(long, value_name = "FILE")]
+    pub(crate) merged: Option<PathBuf>,
+}
+
+/// How test results are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum Format {
+    /// For people
+    #[default]
+    Table,
+    /// For the page of a CI's run
+    Markdown,
+    /// As GitHub's workflow commands, one for each failure
+    Github,
 }
 
 /// For whom the answer is printed.

@@ -4,6 +4,7 @@ mod arguments;
 mod cache;
 mod doctor;
 mod progress;
+mod report;
 mod up;
 mod validate;
 mod versions;
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
         Command::Validate(what) => runtime.block_on(validate::run(config, &what)),
         Command::Versions(what) => runtime.block_on(versions::run(&config, &what)),
         Command::Doctor(what) => runtime.block_on(doctor::run(&config, &what)),
+        Command::Report(what) => report::run(&what),
         Command::Up(what) => runtime.block_on(up::run(config, &what)),
         Command::List => list(&config),
         Command::Cache(what) => runtime.block_on(cache::run(&what)),

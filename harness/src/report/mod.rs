@@ -2,6 +2,7 @@
 
 mod comparison;
 pub mod doctor;
+pub mod junit;
 mod terminal;
 pub mod versions;
 
