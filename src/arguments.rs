@@ -100,6 +100,9 @@ pub(crate) struct Validate {
 
 #[derive(Debug, Args)]
 pub(crate) struct Versions {
+    /// Print the images that --k3s means, one a line, and nothing else
+    #[arg(long, conflicts_with_all = ["minors", "output"])]
+    pub(crate) resolve: bool,
     /// How many minor versions to take for supported, from the newest down
     #[arg(long, value_name = "COUNT", default_value_t = DEFAULT_MINORS, value_parser = clap::value_parser!(u8).range(1..=50))]
     pub(crate) minors: u8,

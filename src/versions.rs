@@ -7,12 +7,17 @@ use k3s_arc_harness::{
 };
 
 use crate::{
-    Failed, PASSED,
+    Failed, PASSED, USAGE,
     arguments::{Output, Versions},
     progress,
 };
 
 pub(crate) async fn run(config: &Config, what: &Versions) -> Result<u8, Failed> {
+    if what.resolve {
+        let meant = config.clone().resolved().map_err(|error| (error.into(), USAGE))?;
+        meant.iter().for_each(|config| progress::print(&config.k3s.to_string()));
+        return Ok(PASSED);
+    }
     let (channels, host) = futures::join!(Channels::look_up(config), Host::look());
     let matrix = Matrix::new(&channels, &host, usize::from(what.minors));
     progress::print(&match what.output {
