@@ -3,9 +3,13 @@
 //! It is hickory-resolver over the pod's own files. The C library would do, were the binary not static: then it
 //! cannot load the modules that `getaddrinfo` needs.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use hickory_resolver::{Hosts, system_conf};
+use hickory_resolver::{
+    Hosts,
+    config::{NameServerConfig, ResolverConfig, ResolverOpts},
+    proto::rr::Name,
+};
 use k3s_arc_container::{Container, Net};
 
 use super::{Found, routed::Routed};
@@ -16,10 +20,7 @@ pub(crate) struct Resolver(hickory_resolver::Resolver<Routed>);
 impl Resolver {
     /// Reads the texts of a `resolv.conf` and a `hosts` file, and asks through a pod's network.
     pub(crate) fn new(resolv_conf: &str, hosts: &str, net: Arc<dyn Net>) -> Result<Self, String> {
-        let (config, mut options) = system_conf::parse_resolv_conf(resolv_conf)
-            .map_err(|error| format!("/etc/resolv.conf is not understood: {error}"))?;
-        // The C library has none, so an application sees a change as soon as the server tells it.
-        options.cache_size = 0;
+        let (config, options) = parse(resolv_conf).map_err(|problem| format!("/etc/resolv.conf is not understood: {problem}"))?;
         let mut builder = hickory_resolver::Resolver::builder_with_config(config, Routed::new(net));
         *builder.options_mut() = options;
         let mut resolver = builder.build().map_err(|error| format!("no resolver: {error}"))?;
@@ -43,6 +44,26 @@ impl Resolver {
         addresses.dedup();
         Ok(Found { name: found.query().name().to_ascii(), addresses })
     }
+}
+
+/// Reads a `resolv.conf`. hickory-resolver does so for the host it runs on, if that has one; a pod has one on any.
+fn parse(resolv_conf: &str) -> Result<(ResolverConfig, ResolverOpts), String> {
+    let parsed = resolv_conf::Config::parse(resolv_conf).map_err(|error| error.to_string())?;
+    if parsed.nameservers.is_empty() {
+        return Err("it names no server".to_owned());
+    }
+    let name = |name: &str| Name::from_str_relaxed(name).map_err(|error| format!("`{name}`: {error}"));
+    let domain = parsed.get_domain().map(|domain| name(domain)).transpose()?;
+    let search = parsed.get_last_search_or_domain().map(|domain| name(domain)).collect::<Result<_, _>>()?;
+    let servers = parsed.nameservers.iter().map(|server| NameServerConfig::udp_and_tcp(server.into())).collect();
+    let mut options = ResolverOpts::default();
+    options.ndots = parsed.ndots as usize;
+    options.timeout = Duration::from_secs(parsed.timeout.into());
+    options.attempts = parsed.attempts as usize;
+    options.edns0 = parsed.edns0;
+    // The C library has none, so an application sees a change as soon as the server tells it.
+    options.cache_size = 0;
+    Ok((ResolverConfig::from_parts(domain, search, servers), options))
 }
 
 #[cfg(test)]
