@@ -49,9 +49,9 @@ pub(crate) enum Command {
 pub(crate) struct Cache {
     #[command(subcommand)]
     pub(crate) command: Option<CacheCommand>,
-    /// How the list is written
-    #[arg(short, long, value_enum, default_value_t = Format::Text)]
-    pub(crate) output: Format,
+    /// How to print the list
+    #[arg(short, long, value_enum, default_value_t)]
+    pub(crate) output: Output,
 }
 
 #[derive(Debug, Subcommand)]
@@ -65,15 +65,6 @@ pub(crate) enum CacheCommand {
         #[arg(long, conflicts_with = "keys")]
         all: bool,
     },
-}
-
-/// How a list is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Format {
-    /// For people
-    Text,
-    /// For programs
-    Json,
 }
 
 #[derive(Debug, Args)]

@@ -5,7 +5,7 @@ use miette::Report;
 
 use crate::{
     ENVIRONMENT, Failed, PASSED, USAGE,
-    arguments::{Cache, CacheCommand, Format},
+    arguments::{Cache, CacheCommand, Output},
     progress,
 };
 
@@ -17,15 +17,15 @@ pub(crate) async fn run(what: &Cache) -> Result<u8, Failed> {
     }
 }
 
-async fn list(output: Format) -> Result<u8, Failed> {
+async fn list(output: Output) -> Result<u8, Failed> {
     let entries = cache::list().await.map_err(|error| (Report::new(error), ENVIRONMENT))?;
     match output {
-        Format::Json => {
+        Output::Json => {
             let json = serde_json::to_string_pretty(&entries);
             progress::print(&json.map_err(|error| (Report::msg(error.to_string()), ENVIRONMENT))?);
         }
-        Format::Text if entries.is_empty() => progress::print("the cache is empty"),
-        Format::Text => {
+        Output::Table if entries.is_empty() => progress::print("the cache is empty"),
+        Output::Table => {
             let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs());
             for entry in &entries {
                 progress::print(&line(entry, now));

@@ -13,15 +13,15 @@ mod survey;
 use std::{path::Path, sync::Arc, time::Duration};
 
 use futures::{FutureExt, future::BoxFuture};
-use testcontainers::bollard::Docker as Engine;
+use testcontainers::bollard;
 
 use self::cache::{Cache, Stored};
 pub use self::error::{DockerError, ExitCause, LogTail};
-pub(crate) use self::{preload::archives_in, survey::Engine};
 pub(super) use self::{
     engine::lacks,
     remove::{remove_orphans, remove_run},
 };
+pub(crate) use self::{preload::archives_in, survey::Engine};
 use super::{
     Boot, Capability, Cluster, ClusterRecord, ClusterSpec, Provider, ProviderError, Run,
     run::{RUN_LABEL, SPEC_LABEL},
@@ -73,7 +73,7 @@ impl Docker {
     /// Boots from the cache, if there is an entry that is of use; else from nothing, and keeps that for the next.
     async fn boot_with(
         &self,
-        engine: &Engine,
+        engine: &bollard::Docker,
         run: &Run,
         spec: &ClusterSpec,
         kubeconfig: &Path,
@@ -108,7 +108,7 @@ impl Docker {
     }
 
     /// The spec's place in the cache, and what is there. A cache that cannot be looked at is no reason not to boot.
-    async fn cached(&self, engine: &Engine, spec: &ClusterSpec) -> (Option<Cache>, Option<Stored>) {
+    async fn cached(&self, engine: &bollard::Docker, spec: &ClusterSpec) -> (Option<Cache>, Option<Stored>) {
         if self.cache == CacheUse::Never {
             return (None, None);
         }
@@ -164,7 +164,7 @@ impl Docker {
 
 /// What a boot is about.
 struct Making<'a> {
-    engine: &'a Engine,
+    engine: &'a bollard::Docker,
     run: &'a Run,
     spec: &'a ClusterSpec,
     kubeconfig: &'a Path,
