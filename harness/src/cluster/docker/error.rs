@@ -216,6 +216,8 @@ pub enum ExitCause {
     BadArgument,
     /// The data directory's file system cannot hold overlayfs.
     Overlayfs,
+    /// The kernel gives no more inotify instances or files: other clusters on the host have them.
+    TooManyFiles,
     /// The container is not privileged enough: mounts, cgroups or kernel settings are denied.
     NotPrivileged,
 }
@@ -224,7 +226,7 @@ impl ExitCause {
     /// What K3s's log names as the cause, and in which line; the last line that names one counts.
     pub(super) fn in_log(lines: &[String]) -> Option<(usize, Self)> {
         // Texts of K3s v1.21 to v1.35 and of the kubelet in it.
-        const SIGNS: [(&str, ExitCause); 13] = [
+        const SIGNS: [(&str, ExitCause); 14] = [
             ("configured to not run on a host using cgroup v1", ExitCause::CgroupV1),
             ("cgroup v1 support is unsupported", ExitCause::CgroupV1),
             ("address already in use", ExitCause::PortTaken),
@@ -234,6 +236,7 @@ impl ExitCause {
             ("unknown flag", ExitCause::BadArgument),
             ("invalid argument \"", ExitCause::BadArgument),
             ("No help topic for", ExitCause::BadArgument),
+            ("too many open files", ExitCause::TooManyFiles),
             ("snapshotter cannot be enabled", ExitCause::Overlayfs),
             ("operation not permitted", ExitCause::NotPrivileged),
             ("Read-only file system", ExitCause::NotPrivileged),
@@ -241,6 +244,10 @@ impl ExitCause {
         ];
         // Fatal lines decide before mere errors do: K3s goes on after many of those.
         let sign = |(number, line): (usize, &String)| {
+            // Said on every host that keeps a container from raising its limits, and of no consequence.
+            if line.contains("Failed to set rlimit") {
+                return None;
+            }
             SIGNS.iter().find(|(sign, _)| line.contains(sign)).map(|(_, cause)| (number, *cause))
         };
         let fatal =
@@ -256,6 +263,7 @@ impl ExitCause {
             Self::NoSpace => "no space is left on the device",
             Self::BadArgument => "it does not accept an argument",
             Self::Overlayfs => "overlayfs cannot be used on its data directory",
+            Self::TooManyFiles => "the host has no more inotify instances or open files to give",
             Self::NotPrivileged => "the container may not do what K3s needs",
         }
     }
@@ -270,6 +278,9 @@ impl ExitCause {
             Self::NoSpace => "`docker system df` shows what takes it; a K3s needs about 2 GB",
             Self::BadArgument => "`docker run --rm <image> server --help` lists what this version takes",
             Self::Overlayfs => "add --snapshotter=native to the spec",
+            Self::TooManyFiles => {
+                "raise the limit (`sudo sysctl fs.inotify.max_user_instances=512`), or end other clusters; `k3s-arc doctor` tells how many are used"
+            }
             Self::NotPrivileged => "K3s needs a privileged container on an engine that is not rootless",
         }
     }
@@ -322,6 +333,15 @@ mod tests {
         let lines = ["level=info msg=\"Starting k3s v1.34.1+k3s1\"".to_owned(), line.to_owned(), "level=info msg=bye".to_owned()];
         assert_eq!(ExitCause::in_log(&lines), Some((1, cause)));
         assert_eq!(LogTail::new(&lines, Some(1)).0, lines[..2], "what follows the cause is left out");
+    }
+
+    #[test]
+    fn too_many_watchers_are_told_though_a_limit_could_not_be_raised_after() {
+        let lines = [
+            "E1126 22:37:53.048675      15 plugins.go:586] \"Error initializing dynamic plugin prober\" err=\"error initializing watcher: too many open files\"".to_owned(),
+            "E1126 22:37:53.049002      15 server.go:1280] \"Failed to set rlimit on max file handles\" err=\"operation not permitted\"".to_owned(),
+        ];
+        assert_eq!(ExitCause::in_log(&lines), Some((0, ExitCause::TooManyFiles)));
     }
 
     #[test]
