@@ -63,7 +63,7 @@ pub(super) async fn until_served(
 }
 
 /// The version that the API reports, as soon as it does.
-async fn answering(client: &Client) -> String {
+pub(super) async fn answering(client: &Client) -> String {
     loop {
         match client.apiserver_version().await {
             Ok(version) => return version.git_version,

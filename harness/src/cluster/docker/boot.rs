@@ -19,13 +19,15 @@ use testcontainers::bollard::{
 };
 use tokio::sync::Notify;
 
-use super::{DockerError, container::API_PORT, error};
-use crate::cluster::{self, ClusterSpec, ready, run::write_private};
+use super::{DockerError, cache, container::API_PORT, error};
+use crate::cluster::{self, ClusterSpec, Packaged, ready, run::write_private};
 
 /// Where K3s writes its kubeconfig.
 const KUBECONFIG: &str = "/etc/rancher/k3s/k3s.yaml";
 
 /// Waits until the K3s in a container serves, and gives its version. Its kubeconfig is then at `kubeconfig`.
+///
+/// `moved_to` is the container's address, if its datastore knows another one.
 pub(super) async fn until_served(
     engine: &Docker,
     container: &str,
@@ -33,6 +35,7 @@ pub(super) async fn until_served(
     kubeconfig: &Path,
     standin_image: &str,
     deadline: Duration,
+    moved_to: Option<String>,
 ) -> Result<String, DockerError> {
     let boot = Boot {
         engine,
@@ -41,6 +44,7 @@ pub(super) async fn until_served(
         kubeconfig,
         standin_image,
         deadline,
+        moved_to,
         log: Log::default(),
         stage: ready::Stage::default(),
     };
@@ -62,6 +66,7 @@ struct Boot<'a> {
     kubeconfig: &'a Path,
     standin_image: &'a str,
     deadline: Duration,
+    moved_to: Option<String>,
     log: Log,
     stage: ready::Stage,
 }
@@ -71,6 +76,13 @@ impl Boot<'_> {
         self.stage.enter("K3s's kubeconfig");
         self.fetch_kubeconfig().await?;
         let client = client(self.kubeconfig).await?;
+        if let Some(address) = self.moved_to.as_ref().filter(|_| self.spec.has(Packaged::Coredns)) {
+            self.stage.enter("an API that answers");
+            ready::answering(&client).await;
+            self.stage.enter("CoreDNS to be told the node's address");
+            let refreshed = cache::refresh_dns(&client, address, self.deadline).await;
+            refreshed.map_err(|source| DockerError::NotServed { source })?;
+        }
         let served = ready::until_served(&client, self.spec, self.standin_image, self.deadline, &self.stage);
         served.await.map_err(|source| DockerError::NotServed { source })
     }

@@ -8,6 +8,7 @@ use testcontainers::{
     bollard::{
         Docker,
         models::{MountVolumeOptions, PortBinding, VolumeCreateRequest},
+        query_parameters::InspectContainerOptions,
     },
     core::{CgroupnsMode, ContainerPort, Mount, WaitFor, error::ClientError},
     runners::AsyncRunner,
@@ -47,7 +48,9 @@ pub(super) struct Names {
 impl Names {
     pub(super) fn new(run: &Run, spec: &ClusterSpec) -> Self {
         // A nextest run's id is a UUID, whose first group tells it apart well enough for a name; labels carry the whole.
-        let run = run.id().split_once('-').filter(|(first, _)| first.len() == 8).map_or(run.id(), |(first, _)| first);
+        // Ids of other runs begin with the second in which the run did, which others share.
+        let is_uuid = run.id().split('-').count() == 5;
+        let run = run.id().split_once('-').filter(|_| is_uuid).map_or(run.id(), |(first, _)| first);
         let prefix = format!("k3s-arc-{run}-{}", spec.digest());
         Self { container: prefix.clone(), prefix }
     }
@@ -88,6 +91,15 @@ pub(super) async fn start(run: &Run, spec: &ClusterSpec, names: &Names, entry: O
     // the run's label, by which the reaper removes it.
     std::mem::forget(started);
     Ok(id)
+}
+
+/// The address of a container that runs, on the network that its API is published from.
+pub(super) async fn address(engine: &Docker, container: &str) -> Result<String, DockerError> {
+    let inspected = engine.inspect_container(container, None::<InspectContainerOptions>).await;
+    let inspected = inspected.map_err(|error| DockerError::request("look at the K3s container", error))?;
+    let networks = inspected.network_settings.and_then(|settings| settings.networks).unwrap_or_default();
+    let mut addresses = networks.into_values().filter_map(|network| network.ip_address);
+    Ok(addresses.find(|address| !address.is_empty()).unwrap_or_default())
 }
 
 fn request(run: &Run, spec: &ClusterSpec, names: &Names, entry: Option<&Stored>) -> ContainerRequest<K3s> {

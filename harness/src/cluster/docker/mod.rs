@@ -140,7 +140,12 @@ impl Docker {
             preload::preload(engine, run, spec, names, &self.standin).await?;
         }
         let id = container::start(run, spec, names, entry).await?;
-        let version = boot::until_served(engine, &id, spec, kubeconfig, self.standin.reference(), deadline).await?;
+        let moved_to = match entry {
+            Some(entry) => Some(container::address(engine, &id).await?).filter(|address| *address != entry.address),
+            None => None,
+        };
+        let standin = self.standin.reference();
+        let version = boot::until_served(engine, &id, spec, kubeconfig, standin, deadline, moved_to).await?;
         if entry.is_some() {
             let node = node::DockerNode::running((*engine).clone(), id.clone()).await?;
             // Nothing waits for it: kubelets spare images for their first minutes. Once begun it goes on without us.
@@ -149,7 +154,7 @@ impl Docker {
         Ok(ClusterRecord {
             provider: self.name().to_owned(),
             version,
-            standin_image: self.standin.reference().to_owned(),
+            standin_image: standin.to_owned(),
             capabilities: [Capability::NodeExec, Capability::NodeKubectl, Capability::Cgroups].into(),
             handle: id,
             commands: vec![

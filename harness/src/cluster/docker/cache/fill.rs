@@ -10,15 +10,15 @@ use testcontainers::bollard::{
     errors::Error as BollardError,
     models::{ContainerCreateBody, HostConfig, Mount, MountType, MountVolumeOptions},
     query_parameters::{
-        CreateContainerOptionsBuilder, InspectContainerOptions, LogsOptionsBuilder, RemoveContainerOptionsBuilder,
-        StartContainerOptions, WaitContainerOptionsBuilder,
+        CreateContainerOptionsBuilder, LogsOptionsBuilder, RemoveContainerOptionsBuilder, StartContainerOptions,
+        WaitContainerOptionsBuilder,
     },
 };
 
 use super::{
     super::{
         DockerError, boot,
-        container::{DATA, Names},
+        container::{self, DATA, Names},
         node::DockerNode,
     },
     Cache, FORMAT, MOUNT, Stored, bounds, store,
@@ -52,23 +52,23 @@ pub(in super::super) async fn fill(
     run: &Run,
     spec: &ClusterSpec,
     names: &Names,
-    container: &str,
+    k3s: &str,
     kubeconfig: &Path,
     cache: &Cache,
 ) -> Result<(), FillError> {
     tracing::info!("keeping this boot in the cache");
     settled(kubeconfig).await?;
-    let node = DockerNode::running(engine.clone(), container.to_owned()).await?;
+    let node = DockerNode::running(engine.clone(), k3s.to_owned()).await?;
     on_node(&node, "gather what the entry needs", include_str!("stage.sh")).await?;
-    let address = address(engine, container).await?;
-    let entry = Stored::new(cache.key(), spec.k3s().to_string(), spec.command().join(" "));
+    let address = container::address(engine, k3s).await?;
+    let entry = Stored::new(cache.key(), spec.k3s().to_string(), spec.command().join(" "), address);
 
-    engine.pause_container(container).await.map_err(|error| DockerError::request("freeze the K3s container", error))?;
-    let copied = match tokio::time::timeout(COPY, copy(engine, run, spec, names, &entry, &address)).await {
+    engine.pause_container(k3s).await.map_err(|error| DockerError::request("freeze the K3s container", error))?;
+    let copied = match tokio::time::timeout(COPY, copy(engine, run, spec, names, &entry)).await {
         Ok(copied) => copied,
         Err(_) => Err(FillError::Copy(format!("not within {} s", COPY.as_secs()))),
     };
-    let thawed = engine.unpause_container(container).await;
+    let thawed = engine.unpause_container(k3s).await;
     thawed.map_err(|error| DockerError::request("go on with the K3s container", error))?;
     remove_helper(engine, names).await?;
     on_node(&node, "remove what the entry needed", "rm -r /var/lib/rancher/k3s/.k3s-arc").await?;
@@ -112,28 +112,12 @@ async fn on_node(node: &DockerNode, attempted: &'static str, script: &str) -> Re
     }
 }
 
-/// The address of the K3s container, which its datastore knows it by.
-async fn address(engine: &Docker, container: &str) -> Result<String, DockerError> {
-    let inspected = engine.inspect_container(container, None::<InspectContainerOptions>).await;
-    let inspected = inspected.map_err(|error| DockerError::request("look at the K3s container", error))?;
-    let networks = inspected.network_settings.and_then(|settings| settings.networks).unwrap_or_default();
-    let addresses = networks.into_values().filter_map(|network| network.ip_address);
-    Ok(addresses.into_iter().find(|address| !address.is_empty()).unwrap_or_default())
-}
-
 fn helper_name(names: &Names) -> String {
     format!("{}-cache", names.container)
 }
 
 /// Copies by a container, which carries the run's labels: killed, we leave it to the reaper.
-async fn copy(
-    engine: &Docker,
-    run: &Run,
-    spec: &ClusterSpec,
-    names: &Names,
-    entry: &Stored,
-    address: &str,
-) -> Result<(), FillError> {
+async fn copy(engine: &Docker, run: &Run, spec: &ClusterSpec, names: &Names, entry: &Stored) -> Result<(), FillError> {
     let data = Mount {
         typ: Some(MountType::VOLUME),
         source: Some(names.volume(DATA.0)),
@@ -143,7 +127,7 @@ async fn copy(
         ..Mount::default()
     };
     let labels = run.labels(&spec.digest()).into_iter().chain([(store::FILLING.to_owned(), entry.key.clone())]);
-    let command = ["-c", include_str!("fill.sh"), FORMAT, address].map(str::to_owned);
+    let command = ["-c", include_str!("fill.sh"), FORMAT, &entry.address].map(str::to_owned);
     let body = ContainerCreateBody {
         image: Some(spec.k3s().to_string()),
         entrypoint: Some(vec!["/bin/sh".to_owned()]),

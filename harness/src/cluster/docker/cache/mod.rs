@@ -13,6 +13,7 @@
 mod bounds;
 mod fill;
 mod key;
+mod moved;
 mod restore;
 mod store;
 
@@ -22,6 +23,7 @@ use self::restore::MOUNT;
 pub use self::store::{Cached, Cleared, State, clear, list};
 pub(super) use self::{
     fill::fill,
+    moved::refresh_dns,
     restore::{RESTORE, pin, refusal},
     store::Stored,
 };

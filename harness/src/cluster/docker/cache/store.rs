@@ -28,6 +28,8 @@ const KEY: &str = "k3s-arc.cache";
 const FORMAT_LABEL: &str = "k3s-arc.cache.format";
 /// When it was begun, in seconds since 1970.
 const CREATED: &str = "k3s-arc.cache.created";
+/// The address that the container had which it was made from.
+const ADDRESS: &str = "k3s-arc.cache.address";
 /// For people: which K3s.
 const K3S: &str = "k3s-arc.cache.k3s";
 /// For people: started how.
@@ -50,6 +52,8 @@ pub(in super::super) struct Stored {
     pub(super) created: u64,
     k3s: String,
     command: String,
+    /// By which its datastore knows the node.
+    pub(in super::super) address: String,
     /// A container fills it.
     pub(super) filling: bool,
     /// A container has it mounted.
@@ -75,7 +79,7 @@ impl Manifest {
 
 impl Stored {
     /// A new one, for what somebody is about to keep.
-    pub(super) fn new(key: &str, k3s: String, command: String) -> Self {
+    pub(super) fn new(key: &str, k3s: String, command: String, address: String) -> Self {
         let created = now();
         Self {
             volume: format!("k3s-arc-cache-{key}-{:x}-{:x}", created, std::process::id()),
@@ -84,6 +88,7 @@ impl Stored {
             created,
             k3s,
             command,
+            address,
             filling: false,
             mounted: false,
             manifest: None,
@@ -99,6 +104,7 @@ impl Stored {
             created: label(CREATED).parse().unwrap_or_default(),
             k3s: label(K3S),
             command: label(COMMAND),
+            address: label(ADDRESS),
             volume,
             filling: false,
             mounted: false,
@@ -132,6 +138,7 @@ impl Stored {
             (CREATED, &self.created.to_string()),
             (K3S, &self.k3s),
             (COMMAND, &self.command),
+            (ADDRESS, &self.address),
         ];
         Mount {
             typ: Some(MountType::VOLUME),
@@ -162,7 +169,7 @@ impl Stored {
 
     #[cfg(test)]
     pub(super) fn example(key: &str, created: u64) -> Self {
-        let entry = Self::new(key, "rancher/k3s:v1.34.1-k3s1".to_owned(), "server".to_owned());
+        let entry = Self::new(key, "rancher/k3s:v1.34.1-k3s1".to_owned(), "server".to_owned(), "172.17.0.2".to_owned());
         Self { created, ..entry }.sized(1 << 20)
     }
 
