@@ -57,9 +57,9 @@ pub(in super::super) async fn fill(
     cache: &Cache,
 ) -> Result<(), FillError> {
     tracing::info!("keeping this boot in the cache");
-    settled(kubeconfig).await?;
     let node = DockerNode::running(engine.clone(), k3s.to_owned()).await?;
-    on_node(&node, "gather what the entry needs", include_str!("stage.sh")).await?;
+    let staged = on_node(&node, "gather what the entry needs", include_str!("stage.sh"));
+    tokio::try_join!(settled(kubeconfig), staged)?;
     let address = container::address(engine, k3s).await?;
     let entry = Stored::new(cache.key(), spec.k3s().to_string(), spec.command().join(" "), address);
 
