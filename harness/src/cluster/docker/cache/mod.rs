@@ -1,5 +1,5 @@
 //! The warm cache: what a first boot leaves in K3s's data directory (datastore, certificates, imported images) is kept in a volume, and
-//! later boots of an equal [key](key) begin with a copy of it.
+//! later boots of an equal key begin with a copy of it.
 //!
 //! An entry is made right after a boot from nothing has been proven: the container is frozen, as a power cut would, and copied; SQLite's
 //! log and containerd's database are made for that. The manifest is written last. A boot from an entry is proven as any
