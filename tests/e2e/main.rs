@@ -10,6 +10,7 @@ mod killed;
 mod launcher;
 mod readiness;
 mod resources;
+mod secrets;
 mod storage;
 
 use std::process::ExitCode;
