@@ -11,11 +11,11 @@ use kube::Api;
 use crate::{
     check::{Access, Check, Context, Evidence, Failure},
     cluster::{
-        ClusterSpec, Emulator, EmulatorError, K3sImage, Lease, LeaseError, Provider, Run, RunError, archives_in, choose,
-        docker::Docker, end_all, exclusive, write_private,
+        Cluster, ClusterSpec, Emulator, EmulatorError, K3sImage, Lease, LeaseError, MachineState, Provider, Run, RunError,
+        archives_in, choose, docker::Docker, end_all, exclusive, lost, write_private,
     },
     config::{Config, ConfigError, LauncherImage, ProviderChoice},
-    diagnosis,
+    diagnosis::{self, Diagnosis},
     image::{Standin, StandinError},
     launcher::{Launch, LaunchError, LaunchOptions, Outcome, OverlayError},
     namespace::{Namespace, NamespaceError},
@@ -86,6 +86,24 @@ pub enum FixtureError {
         /// What came back.
         source: io::Error,
     },
+    /// The node ended while something was done on it.
+    #[error("{doing}: its node ended meanwhile: {machine}")]
+    #[diagnostic(code(k3s_arc::fixture::node_lost))]
+    NodeLost {
+        /// What was done.
+        doing: &'static str,
+        /// The machine, and how it ended.
+        machine: String,
+    },
+    /// One of the others, and what explains it.
+    #[error("{}\n{}", crate::report_of(&**.error), diagnosis::told(.diagnoses))]
+    #[diagnostic(code(k3s_arc::fixture::explained))]
+    Explained {
+        /// The error.
+        error: Box<FixtureError>,
+        /// What explains it.
+        diagnoses: Vec<Diagnosis>,
+    },
     /// There is no namespace for the check.
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -120,7 +138,19 @@ impl FixtureError {
         match self {
             Self::Config(_) | Self::ImagesDir { .. } | Self::NotEmulated | Self::Emulator(_) => true,
             Self::Launch(LaunchError::Overlay(error)) => !matches!(error, OverlayError::NoRenderer { .. }),
+            Self::Explained { error, .. } => error.is_input(),
             _ => false,
+        }
+    }
+
+    /// The same, with what explains it; as it is, where nothing is recognised, or the input is the cause.
+    async fn explained(self, cluster: &Cluster, namespace: Option<&str>) -> Self {
+        if self.is_input() {
+            return self;
+        }
+        match diagnosis::of_cluster(cluster, namespace).await {
+            none if none.is_empty() => self,
+            diagnoses => Self::Explained { error: Box::new(self), diagnoses },
         }
     }
 }
@@ -160,6 +190,24 @@ impl Target {
                 ..config
             }),
         }
+    }
+}
+
+/// Whether a namespace cannot be deleted now, and is not worth ten seconds of trying: its cluster is dead or frozen.
+async fn is_out_of_reach(cluster: &Cluster) -> bool {
+    let machine = cluster.node().machine().await;
+    matches!(machine, Ok(Some(machine)) if machine.state != MachineState::Running)
+}
+
+/// Does something on a cluster, and fails as soon as its node has ended: whatever is waited for cannot come.
+async fn unless_lost<T>(
+    cluster: &Cluster,
+    doing: &'static str,
+    work: impl Future<Output = Result<T, FixtureError>>,
+) -> Result<T, FixtureError> {
+    tokio::select! {
+        done = work => done,
+        machine = lost(cluster.node()) => Err(FixtureError::NodeLost { doing, machine: machine.to_string() }),
     }
 }
 
@@ -225,7 +273,7 @@ impl Fixture {
     }
 
     /// The cluster.
-    pub fn cluster(&self) -> Arc<crate::cluster::Cluster> {
+    pub fn cluster(&self) -> Arc<Cluster> {
         self.lease.cluster()
     }
 
@@ -280,13 +328,11 @@ impl Fixture {
         for warning in launch.warnings() {
             tracing::warn!("{warning}");
         }
-        let launched = launch.run(|line| tracing::info!("launcher: {line}")).await;
-        if launched.is_err() {
-            for diagnosis in diagnosis::of_namespace(cluster.client(), launch.namespace()).await {
-                tracing::warn!("{diagnosis}");
-            }
+        let launched = async { Ok(launch.run(|line| tracing::info!("launcher: {line}")).await?) };
+        match unless_lost(&cluster, "launching Arc data services", launched).await {
+            Ok(outcome) => Ok(outcome),
+            Err(error) => Err(error.explained(&cluster, Some(launch.namespace())).await),
         }
-        Ok(launched?)
     }
 
     /// Asks one check, in a namespace of its own that is gone afterwards.
@@ -300,12 +346,20 @@ impl Fixture {
             return Err(FixtureError::NotApplicable { check: check.id(), needs: lacking, provider: cluster.provider() });
         }
         let launch = if check.on_arc { Some(self.launched().await?) } else { None };
-        let namespace = Namespace::create(&cluster, &check.id()).await?;
-        let context = Context::new(cluster, namespace, launch, LaunchOptions::from_config(&self.config));
+        let making = async { Ok(Namespace::create(&cluster, &check.id()).await?) };
+        let namespace = match unless_lost(&cluster, "making a namespace for the check", making).await {
+            Ok(namespace) => namespace,
+            Err(error) => {
+                self.lease.failed(&self.run);
+                return Err(error.explained(&cluster, None).await);
+            }
+        };
+        let context = Context::new(cluster.clone(), namespace, launch, LaunchOptions::from_config(&self.config));
         let answer = context.ask(check).await;
+        let is_out_of_reach = answer.is_err() && is_out_of_reach(&cluster).await;
         answer.map_err(|failure| {
             self.lease.failed(&self.run);
-            if self.run.is_kept() {
+            if self.run.is_kept() || is_out_of_reach {
                 context.keep_namespace();
             }
             FixtureError::Failed { check: check.id(), question: check.question, failure: Box::new(failure) }

@@ -7,7 +7,8 @@ use kube::{Api, Client, Resource};
 
 use super::{Check, Evidence, Failure};
 use crate::{
-    cluster::Cluster,
+    cluster::{Cluster, lost},
+    diagnosis,
     launcher::{LaunchOptions, Outcome},
     namespace::Namespace,
 };
@@ -88,17 +89,25 @@ impl Context {
         self.namespace.keep();
     }
 
-    /// Asks `check`, and on failure adds what the namespace's events, statuses and logs explain.
+    /// Asks `check`, and on failure adds what explains it: the cluster's state, and the namespace's events, statuses and logs.
+    ///
+    /// A check whose node has ended fails at once: what it waits for cannot come.
     ///
     /// # Errors
     /// The check's failure, diagnosed.
     pub async fn ask(&self, check: &Check) -> Result<Evidence, Failure> {
         let mut evidence = Evidence::new();
-        match (check.ask)(self, &mut evidence).await {
+        let answer = tokio::select! {
+            answer = (check.ask)(self, &mut evidence) => answer,
+            machine = lost(self.cluster.node()) => {
+                Err(Failure::new("the cluster's node runs while the check is asked", machine))
+            }
+        };
+        match answer {
             Ok(()) => Ok(evidence),
             Err(failure) => {
                 let mut failure = failure.with_evidence(evidence);
-                failure.diagnoses.extend(crate::diagnosis::of_namespace(self.client(), self.namespace()).await);
+                failure.diagnoses.extend(diagnosis::of_cluster(&self.cluster, Some(self.namespace())).await);
                 Err(failure)
             }
         }

@@ -1,7 +1,7 @@
 //! Clusters: what is asked for, who makes it, what it can do, and how a test run shares it.
 
 mod choice;
-mod client;
+pub(crate) mod client;
 pub mod docker;
 mod emulator;
 mod k3s;
@@ -27,10 +27,10 @@ use kube::Client;
 
 pub use self::{
     choice::{Choice, choose},
-    emulator::{Emulator, EmulatorError, Serving, ServingError},
+    emulator::{Controls, Emulator, EmulatorError, Serving, ServingError},
     k3s::{K3sImage, K3sImageError},
     lease::{Access, Lease, LeaseError},
-    node::{NodeAccess, NodeError, NodeOutput},
+    node::{Machine, MachineState, NodeAccess, NodeError, NodeOutput},
     provider::{Boot, ClusterRecord, DEFAULT_BOOT_TIMEOUT, Provider, ProviderError},
     reaper::{CleanError, Found, Removed, find, remove_orphans},
     run::{Run, RunError},
@@ -41,6 +41,7 @@ pub(crate) use self::{
     docker::archives_in,
     emulator::end_all,
     lock::exclusive,
+    node::lost,
     run::{base as run_base, private_directory, write_private},
 };
 

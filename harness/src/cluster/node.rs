@@ -1,8 +1,11 @@
-//! Commands and files on the node itself: what the API cannot show.
+//! The node itself: commands and files, and the machine it is, which the API cannot show.
 
-use std::fmt::Debug;
+use std::{
+    fmt::{self, Debug, Display},
+    time::Duration,
+};
 
-use futures::future::BoxFuture;
+use futures::{FutureExt, future::BoxFuture};
 
 /// Runs commands on a node and puts files there.
 pub trait NodeAccess: Debug + Send + Sync {
@@ -11,6 +14,95 @@ pub trait NodeAccess: Debug + Send + Sync {
 
     /// Unpacks a tar archive (uncompressed) into an existing directory of the node.
     fn unpack<'a>(&'a self, archive: Vec<u8>, directory: &'a str) -> BoxFuture<'a, Result<(), NodeError>>;
+
+    /// The machine that the node is, as its host sees it: who is left to be asked when the API says nothing.
+    /// Nothing, where nobody can be asked: of a cluster that is somebody else's.
+    fn machine(&self) -> BoxFuture<'_, Result<Option<Machine>, NodeError>> {
+        std::future::ready(Ok(None)).boxed()
+    }
+}
+
+/// The machine that a node is, as its host sees it at one moment.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Machine {
+    /// What it is to its host: `container`, ...
+    pub kind: String,
+    /// Its name there.
+    pub name: String,
+    /// Whether it runs.
+    pub state: MachineState,
+    /// Since when (RFC 3339), if it was started again after this process had come to the cluster.
+    pub restarted: Option<String>,
+    /// Where its host publishes the API: `127.0.0.1:32768`.
+    pub api: Option<String>,
+}
+
+/// Whether a machine runs.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum MachineState {
+    /// It does.
+    Running,
+    /// It is frozen: its memory is there, and nothing on it moves.
+    Paused,
+    /// It has ended.
+    Ended {
+        /// The exit code of its first process; 137 is SIGKILL.
+        exit_code: i64,
+        /// Whether it was killed for want of memory.
+        out_of_memory: bool,
+        /// When (RFC 3339).
+        at: String,
+    },
+    /// It does not exist any more.
+    Gone,
+}
+
+impl Display for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} {}", self.kind, self.name, self.state)
+    }
+}
+
+impl MachineState {
+    /// Whether nothing that is asked of its node can be answered any more.
+    pub fn is_over(&self) -> bool {
+        matches!(self, Self::Ended { .. } | Self::Gone)
+    }
+}
+
+impl Display for MachineState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Running => f.write_str("runs"),
+            Self::Paused => f.write_str("is paused"),
+            Self::Ended { out_of_memory: true, exit_code, .. } => {
+                write!(f, "ended with exit code {exit_code}: it was killed for want of memory")
+            }
+            Self::Ended { exit_code: 137, .. } => f.write_str("ended with exit code 137: it was killed (SIGKILL)"),
+            Self::Ended { exit_code: 143, .. } => f.write_str("ended with exit code 143: it was asked to end (SIGTERM)"),
+            Self::Ended { exit_code, .. } => write!(f, "ended with exit code {exit_code}"),
+            Self::Gone => f.write_str("does not exist any more"),
+        }
+    }
+}
+
+/// Between two looks at a machine.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// Resolves once the machine of a node has ended and is not started again: nothing asked of the cluster will be answered.
+pub(crate) async fn lost(node: &dyn NodeAccess) -> Machine {
+    let mut over = false;
+    loop {
+        tokio::time::sleep(LOOK).await;
+        // A host that does not tell is no proof; the deadline of whoever waits decides then.
+        match node.machine().await {
+            // While it is restarted it has ended for a moment.
+            Ok(Some(machine)) if machine.state.is_over() && over => return machine,
+            Ok(Some(machine)) => over = machine.state.is_over(),
+            Ok(None) => return std::future::pending().await,
+            Err(error) => tracing::debug!("a look at the node's machine failed: {}", crate::chain(&error)),
+        }
+    }
 }
 
 /// What a command on a node printed, and how it ended.
@@ -47,6 +139,22 @@ pub enum NodeError {
         command: String,
         /// What came back.
         source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Who runs the node's machine does not say how it is.
+    #[error("{host} does not say how the node's machine is")]
+    Host {
+        /// Who was asked.
+        host: String,
+        /// What came back.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The node, or what leads to it, was silent.
+    #[error("on the node, {attempted} had no end after {} s", .after.as_secs())]
+    Silent {
+        /// What was attempted.
+        attempted: String,
+        /// How long.
+        after: Duration,
     },
     /// The command ran and failed.
     #[error("on the node, `{command}` ended with {exit_code}: {stderr}")]

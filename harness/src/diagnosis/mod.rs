@@ -4,23 +4,34 @@
 //! family of causes is a file, and each cause is recognised by what Kubernetes, containerd and K3s write.
 
 mod admission;
+mod cluster;
 mod containers;
+mod held;
 mod images;
 mod namespaces;
 mod nodes;
 mod sandboxes;
 mod scheduling;
 mod snapshot;
+mod terminating;
 mod volumes;
 
 use std::{
+    collections::BTreeSet,
     fmt::{self, Display},
+    path::Path,
     time::Duration,
 };
 
 use kube::Client;
 
-pub use self::{images::PullFailure, snapshot::Snapshot};
+pub use self::{
+    cluster::{Answer, Component, Disk, NodeView, Vitals},
+    held::Held,
+    images::PullFailure,
+    snapshot::Snapshot,
+};
+use crate::cluster::{Cluster, NodeAccess};
 
 /// What explains a failure.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -75,10 +86,45 @@ pub async fn of_namespace(client: Client, namespace: &str) -> Vec<Diagnosis> {
     explain(&Snapshot::take(client, namespace, SNAPSHOT_BUDGET).await)
 }
 
+/// What is wrong with a cluster as a whole, and in a namespace of it, most telling first; empty where nothing is recognised.
+///
+/// It takes at most 25 s, and less where the API does not answer: then there is nothing more to be asked.
+pub async fn of_cluster(cluster: &Cluster, namespace: Option<&str>) -> Vec<Diagnosis> {
+    let vitals = Vitals::take(cluster.kubeconfig(), cluster.node()).await;
+    let mut findings = cluster::findings(&vitals);
+    if let Some(namespace) = namespace.filter(|_| vitals.is_usable()) {
+        let snapshot = Snapshot::take(cluster.client(), namespace, SNAPSHOT_BUDGET).await;
+        findings.extend(self::findings(&snapshot));
+    }
+    ordered(findings)
+}
+
+/// What is wrong with a cluster that has not come up.
+pub(crate) async fn of_boot(kubeconfig: &Path, node: &dyn NodeAccess) -> Vec<Diagnosis> {
+    ordered(cluster::findings(&Vitals::take(kubeconfig, node).await))
+}
+
+/// Diagnoses, one after the other.
+pub(crate) fn told(diagnoses: &[Diagnosis]) -> String {
+    diagnoses.iter().map(Diagnosis::to_string).collect::<String>().trim_end().to_owned()
+}
+
 /// What is wrong in what a snapshot shows, most telling first; empty where nothing is recognised.
 pub fn explain(snapshot: &Snapshot) -> Vec<Diagnosis> {
+    ordered(findings(snapshot))
+}
+
+/// What lasts comes first, and nothing twice: the nodes are seen from every namespace.
+fn ordered(mut findings: Vec<Finding>) -> Vec<Diagnosis> {
+    findings.sort_by_key(|finding| finding.standing);
+    let mut told = BTreeSet::new();
+    let diagnoses = findings.into_iter().map(|finding| finding.diagnosis);
+    diagnoses.filter(|diagnosis| told.insert(diagnosis.cause.clone())).collect()
+}
+
+fn findings(snapshot: &Snapshot) -> Vec<Finding> {
     // Within one standing, in the order in which a pod would meet them.
-    let families: [fn(&Snapshot) -> Vec<Finding>; 8] = [
+    let families: [fn(&Snapshot) -> Vec<Finding>; 9] = [
         nodes::findings,
         admission::findings,
         volumes::findings,
@@ -86,11 +132,10 @@ pub fn explain(snapshot: &Snapshot) -> Vec<Diagnosis> {
         sandboxes::findings,
         images::findings,
         containers::findings,
+        terminating::findings,
         namespaces::findings,
     ];
-    let mut findings: Vec<Finding> = families.iter().flat_map(|family| family(snapshot)).collect();
-    findings.sort_by_key(|finding| finding.standing);
-    findings.into_iter().map(|finding| finding.diagnosis).collect()
+    families.iter().flat_map(|family| family(snapshot)).collect()
 }
 
 #[cfg(test)]

@@ -34,6 +34,7 @@ pub(super) fn findings(snapshot: &Snapshot) -> Vec<Finding> {
         .iter()
         .filter(|condition| condition.status == "True")
         .map(|condition| format!("{}: {}", condition.type_, condition.message.as_deref().unwrap_or_default()))
+        .chain(snapshot.held.iter().map(|held| format!("{}: finalizers {}", held.object, held.finalizers.join(", "))))
         .collect();
     let name = namespace.metadata.name.as_deref().unwrap_or_default();
     vec![Finding::new(Standing::Stuck, format!("namespace {name} is being deleted and does not end: {cause}"), evidence, remedy)]

@@ -17,6 +17,8 @@ use kube::{
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, timeout_at};
 
+use super::{Held, held};
+
 /// What the cluster says of a namespace at one moment: all that a diagnosis reads.
 #[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
 #[serde(default)]
@@ -37,6 +39,8 @@ pub struct Snapshot {
     pub scheduled: Vec<Pod>,
     /// The last lines of the logs of containers that failed, by `pod/container`.
     pub logs: BTreeMap<String, String>,
+    /// What in it waits for finalizers, if the namespace is to go.
+    pub held: Vec<Held>,
 }
 
 /// How many lines of a failed container's log are kept.
@@ -60,11 +64,19 @@ impl Snapshot {
             list(ends, Api::<PersistentVolumeClaim>::namespaced(client.clone(), namespace), &everything),
             list(ends, Api::<StorageClass>::all(client.clone()), &everything),
             list(ends, Api::<Node>::all(client.clone()), &everything),
-            list(ends, Api::<Pod>::all(client), &on_a_node),
+            list(ends, Api::<Pod>::all(client.clone()), &on_a_node),
         );
         let pods = pods.unwrap_or_default();
+        let own = own.ok().and_then(Result::ok).flatten();
+        let held = async {
+            match own.as_ref().filter(|own| own.metadata.deletion_timestamp.is_some()) {
+                Some(own) => timeout_at(ends, held::objects(&client, own)).await.unwrap_or_default(),
+                None => Vec::new(),
+            }
+        };
         Self {
-            namespace: own.ok().and_then(Result::ok).flatten(),
+            held: held.await,
+            namespace: own,
             logs: logs_of_failed(ends, &pods_api, &pods).await,
             pods,
             events: events.unwrap_or_default(),

@@ -1,7 +1,11 @@
 //! The K3s container, as testcontainers' modules would have it but for what they fall short of: its API on a
 //! random port of 127.0.0.1 alone, every volume named and labelled, a fixed node name.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::HashMap,
+    net::{Ipv4Addr, TcpListener},
+    time::Duration,
+};
 
 use testcontainers::{
     ContainerRequest, Image, ImageExt, TestcontainersError,
@@ -119,7 +123,7 @@ fn request(run: &Run, spec: &ClusterSpec, names: &Names, entry: Option<&Stored>)
         .with_startup_timeout(Duration::from_secs(120))
         // testcontainers publishes on all addresses; K3s's API is nobody's business but this host's.
         .with_host_config_modifier(move |host| {
-            let loopback = PortBinding { host_ip: Some("127.0.0.1".to_owned()), host_port: Some(String::new()) };
+            let loopback = PortBinding { host_ip: Some("127.0.0.1".to_owned()), host_port: Some(free_port()) };
             host.publish_all_ports = Some(false);
             host.port_bindings = Some(HashMap::from([(API_PORT.to_owned(), Some(vec![loopback]))]));
             if let Some(entry) = &entry {
@@ -135,6 +139,13 @@ fn request(run: &Run, spec: &ClusterSpec, names: &Names, entry: Option<&Stored>)
         request = request.with_mount(mount);
     }
     request
+}
+
+/// A port of the host's that nothing listens on at this moment; none, for Docker to choose. One that Docker chooses is another
+/// at each start of the container, and a kubeconfig would not survive a restart.
+fn free_port() -> String {
+    let bound = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
+    bound.map_or_else(|_| String::new(), |address| address.port().to_string())
 }
 
 /// K3s's image, as testcontainers sees it.

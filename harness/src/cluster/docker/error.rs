@@ -4,6 +4,11 @@ use std::{path::PathBuf, time::Duration};
 
 use testcontainers::bollard::errors::Error as BollardError;
 
+use crate::{
+    cluster::MachineState,
+    diagnosis::{self, Diagnosis},
+};
+
 /// Why Docker gave no cluster.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
 pub enum DockerError {
@@ -157,6 +162,15 @@ pub enum DockerError {
         /// What was tried and what came back.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// One of the others, and what explains it.
+    #[error("{}\n{}", crate::report_of(&**.error), diagnosis::told(.diagnoses))]
+    #[diagnostic(code(k3s_arc::docker::explained))]
+    Explained {
+        /// The error.
+        error: Box<DockerError>,
+        /// What explains it.
+        diagnoses: Vec<Diagnosis>,
+    },
     /// The kubeconfig that K3s wrote is of no use, or could not be kept.
     #[error("the kubeconfig at {} cannot be used", .path.display())]
     #[diagnostic(code(k3s_arc::docker::kubeconfig))]
@@ -167,16 +181,19 @@ pub enum DockerError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// A cluster of this run ended.
-    #[error("the K3s container {id} of this run is {state}")]
+    #[error("the K3s container {id} of this run {state}")]
     #[diagnostic(
         code(k3s_arc::docker::gone),
-        help("something outside the run removed or stopped it, or the host ran out of memory; `docker logs {id}` may say")
+        help(
+            "something outside the run removed, stopped or killed it (a restart of the Docker Engine ends all containers), or the host \
+             ran out of memory; `docker logs {id}` may say"
+        )
     )]
     Gone {
         /// The container's id.
         id: String,
-        /// `gone`, `exited`, ...
-        state: String,
+        /// How it ended.
+        state: MachineState,
     },
 }
 

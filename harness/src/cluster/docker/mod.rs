@@ -26,7 +26,7 @@ use super::{
     Boot, Capability, Cluster, ClusterRecord, ClusterSpec, Provider, ProviderError, Run,
     run::{RUN_LABEL, SPEC_LABEL},
 };
-use crate::{config::CacheUse, image::Standin};
+use crate::{config::CacheUse, diagnosis, image::Standin};
 
 /// In a run's directory, from before the run first makes something in Docker.
 pub(super) const MARK: &str = "docker";
@@ -65,6 +65,11 @@ impl Docker {
                 remove::remove(&engine, &[(RUN_LABEL, run.id()), (SPEC_LABEL, &spec.digest())]).await?;
                 let native = spec.clone().server_argument("--snapshotter=native");
                 self.boot_with(&engine, run, &native, kubeconfig).await
+            }
+            // Somebody took the port in the moment after it was found free.
+            Err(DockerError::Port { .. }) => {
+                remove::remove(&engine, &[(RUN_LABEL, run.id()), (SPEC_LABEL, &spec.digest())]).await?;
+                self.boot_with(&engine, run, spec, kubeconfig).await
             }
             booted => booted,
         }
@@ -145,7 +150,13 @@ impl Docker {
             None => None,
         };
         let standin = self.standin.reference();
-        let version = boot::until_served(engine, &id, spec, kubeconfig, standin, deadline, moved_to).await?;
+        let served = boot::until_served(engine, &id, spec, kubeconfig, standin, deadline, moved_to).await;
+        let version = match served {
+            Ok(version) => version,
+            // What is wrong with a boot from the cache is the cache's to say.
+            Err(error) if entry.is_some() => return Err(error),
+            Err(error) => return Err(explained(error, engine, &id, kubeconfig).await),
+        };
         if entry.is_some() {
             let node = node::DockerNode::running((*engine).clone(), id.clone()).await?;
             // Nothing waits for it: kubelets spare images for their first minutes. Once begun it goes on without us.
@@ -174,6 +185,17 @@ struct Making<'a> {
     spec: &'a ClusterSpec,
     kubeconfig: &'a Path,
     names: container::Names,
+}
+
+/// The same error, with what the cluster itself says of a boot that came to no end; as it is, where nothing is recognised.
+async fn explained(error: DockerError, engine: &bollard::Docker, id: &str, kubeconfig: &Path) -> DockerError {
+    let is_up = matches!(error, DockerError::NotServed { .. } | DockerError::Deadline { .. }) && kubeconfig.exists();
+    let node = if is_up { node::DockerNode::running(engine.clone(), id.to_owned()).await.ok() } else { None };
+    let diagnoses = match &node {
+        Some(node) => diagnosis::of_boot(kubeconfig, node).await,
+        None => Vec::new(),
+    };
+    if diagnoses.is_empty() { error } else { DockerError::Explained { error: Box::new(error), diagnoses } }
 }
 
 impl Provider for Docker {

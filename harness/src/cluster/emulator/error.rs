@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf, time::Duration};
 
-use k3s_arc_emulator::{ClientError, StartError};
+use k3s_arc_emulator::StartError;
 
 /// Why there is no emulated cluster.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
@@ -38,7 +38,7 @@ pub enum EmulatorError {
     /// No client can be made of its kubeconfig.
     #[error("no client can be made of the emulator's kubeconfig")]
     #[diagnostic(code(k3s_arc::emulator::client))]
-    Client(#[from] ClientError),
+    Client(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The deadline passed.
     #[error("the emulator did not serve within {} s; still missing: {missing}", .after.as_secs())]
     #[diagnostic(code(k3s_arc::emulator::deadline), help("on a slow host, give it more seconds in K3S_ARC_BOOT_TIMEOUT"))]

@@ -3,6 +3,7 @@
 //! They are for the harness and the stand-in to be tried on, not a verdict on K3s. What only K3s itself could do (its arguments, other
 //! versions, real images) is refused here.
 
+mod controls;
 mod error;
 mod node;
 mod running;
@@ -16,11 +17,12 @@ use tokio::time::timeout;
 
 pub(crate) use self::running::end_all;
 pub use self::{
+    controls::Controls,
     error::EmulatorError,
     serving::{Serving, ServingError},
 };
 use super::{
-    Boot, Capability, Cluster, ClusterRecord, ClusterSpec, K3sImage, Packaged, Provider, ProviderError, Run, ready,
+    Boot, Capability, Cluster, ClusterRecord, ClusterSpec, K3sImage, Packaged, Provider, ProviderError, Run, client, ready,
     run::write_private,
 };
 use crate::image;
@@ -64,7 +66,7 @@ impl Emulator {
         let cluster = running::start(&handle, spec.name_of_node(), builder).await?;
         write_private(kubeconfig, cluster.emulator.kubeconfig().as_bytes())
             .map_err(|source| EmulatorError::Kubeconfig { path: kubeconfig.to_owned(), source })?;
-        let client = cluster.emulator.client().await?;
+        let client = client(kubeconfig).await.map_err(EmulatorError::Client)?;
         let stage = ready::Stage::default();
         let served = ready::until_served(&client, spec, &self.standin_image, self.boot_timeout, &stage);
         let version = match timeout(self.boot_timeout, served).await {
@@ -86,7 +88,7 @@ impl Emulator {
     async fn find(&self, record: &ClusterRecord, kubeconfig: &Path) -> Result<Cluster, EmulatorError> {
         let found = running::find(&record.handle);
         let cluster = found.ok_or_else(|| EmulatorError::Gone { kubeconfig: kubeconfig.to_owned() })?;
-        let client = cluster.emulator.client().await?;
+        let client = client(kubeconfig).await.map_err(EmulatorError::Client)?;
         Ok(Cluster::new(self.name(), record, kubeconfig, client, Arc::new(node::EmulatedNode::of(cluster))))
     }
 }

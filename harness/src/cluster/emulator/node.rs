@@ -10,7 +10,7 @@ use futures::{FutureExt, future::BoxFuture};
 use k3s_arc_emulator::container::Files;
 
 use super::running::{self, Running};
-use crate::cluster::{NodeAccess, NodeError, NodeOutput};
+use crate::cluster::{Machine, MachineState, NodeAccess, NodeError, NodeOutput};
 
 /// The one node of a cluster that runs in this process.
 #[derive(Debug)]
@@ -22,6 +22,10 @@ impl EmulatedNode {
     }
 
     async fn run(&self, command: &[&str]) -> io::Result<NodeOutput> {
+        let state = self.0.machine.state();
+        if state != MachineState::Running {
+            return Err(io::Error::other(format!("the node {state}")));
+        }
         let command: Vec<String> = command.iter().map(|&word| word.to_owned()).collect();
         let cluster = self.0.clone();
         // Where the emulator runs, not where the test does: what a command leaves running must not end with the test.
@@ -50,6 +54,17 @@ impl NodeAccess for EmulatedNode {
             unpacked.map_err(|source| NodeError::Unreachable { command, source: source.into() })
         }
         .boxed()
+    }
+
+    fn machine(&self) -> BoxFuture<'_, Result<Option<Machine>, NodeError>> {
+        let machine = Machine {
+            kind: "emulated machine".to_owned(),
+            name: self.0.node.clone(),
+            state: self.0.machine.state(),
+            restarted: None,
+            api: Some(self.0.emulator.address().to_string()),
+        };
+        std::future::ready(Ok(Some(machine))).boxed()
     }
 }
 

@@ -13,7 +13,7 @@ use std::{
 use k3s_arc_emulator::{Builder, Emulator};
 use tokio::{runtime::Runtime, task::JoinHandle};
 
-use super::EmulatorError;
+use super::{EmulatorError, controls::Machine};
 
 /// A cluster that runs.
 #[derive(Debug)]
@@ -21,6 +21,8 @@ pub(super) struct Running {
     pub(super) emulator: Emulator,
     /// The name of its node.
     pub(super) node: String,
+    /// The machine that its node plays.
+    pub(super) machine: Machine,
 }
 
 static RUNTIME: OnceLock<Runtime> = OnceLock::new();
@@ -52,7 +54,7 @@ pub(super) fn spawn<T: Send + 'static>(work: impl Future<Output = T> + Send + 's
 pub(super) async fn start(handle: &str, node: &str, builder: Builder) -> Result<Arc<Running>, EmulatorError> {
     let started = spawn(builder.start()).map_err(EmulatorError::Runtime)?;
     let emulator = started.await.map_err(EmulatorError::Ended)??;
-    let cluster = Arc::new(Running { emulator, node: node.to_owned() });
+    let cluster = Arc::new(Running { emulator, node: node.to_owned(), machine: Machine::default() });
     running().insert(handle.to_owned(), cluster.clone());
     Ok(cluster)
 }

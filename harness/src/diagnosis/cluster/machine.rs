@@ -1,0 +1,51 @@
+//! The machine that the node is: killed, paused, started again, gone; or nobody says.
+
+use super::Vitals;
+use crate::{
+    cluster::MachineState,
+    diagnosis::{Finding, Standing},
+};
+
+pub(super) fn findings(vitals: &Vitals) -> Vec<Finding> {
+    let machine = match &vitals.machine {
+        None => return Vec::new(),
+        Some(Err(answer)) => {
+            return vec![Finding::new(
+                Standing::Stuck,
+                "whoever runs the cluster's node does not answer",
+                vec![answer.clone()],
+                "see that it runs (`docker info`); a restart of the Docker Engine ends the clusters in it: run again after one",
+            )];
+        }
+        Some(Ok(machine)) => machine,
+    };
+    let what = format!("{} {}, the cluster's node,", machine.kind, machine.name);
+    let of_state = match &machine.state {
+        MachineState::Running => None,
+        MachineState::Paused => Some((
+            "frozen: connections to it are accepted, and nothing is answered".to_owned(),
+            format!("let it go on (`docker unpause {}`), and see what paused it", machine.name),
+        )),
+        MachineState::Ended { at, .. } => Some((
+            format!("ended at {at}"),
+            format!(
+                "something outside the run killed or stopped it (a restart of the Docker Engine ends all containers), or the host ran \
+                 out of memory (`dmesg`); `docker logs {}` has K3s's last lines",
+                machine.name
+            ),
+        )),
+        MachineState::Gone => Some(("removed".to_owned(), "something outside the run removed it: run again".to_owned())),
+    };
+    let of_state =
+        of_state.map(|(seen, remedy)| Finding::new(Standing::Stuck, format!("{what} {}", machine.state), vec![seen], remedy));
+    let again = machine.restarted.as_ref().map(|since| {
+        Finding::new(
+            // What ran on it is gone for good.
+            Standing::Stuck,
+            format!("{what} was started again after this test had come to it: what ran on it then was killed"),
+            vec![format!("started at {since}")],
+            "ask again; `docker events --since 10m` says what started it again",
+        )
+    });
+    of_state.into_iter().chain(again).collect()
+}
