@@ -5,6 +5,8 @@
 //! `#[k3s_arc_harness::test]`, which rstest takes for its test attribute. It speaks libtest's command line, by
 //! libtest-mimic, and so nextest's: <https://nexte.st/docs/design/custom-test-harnesses/>.
 //!
+//! A case whose name ends in `_by_hand` disturbs others on the host, and is always ignored unless asked for.
+//!
 //! A case that needs a real K3s has a name that ends in `_k3s` (`#[case::k3s(...)]`). Under nextest the profile's
 //! `default-filter` decides about it. Under `cargo test` it is reported as *ignored*, with the reason, unless asked for with
 //! `-- --ignored` or `-- --include-ignored`.
@@ -46,12 +48,21 @@ impl Case {
         self.path.split_once("::").map_or(self.path, |(_, name)| name)
     }
 
+    /// Disturbs more than its own run, so that only who asks for it by name has it run.
+    fn is_by_hand(&self) -> bool {
+        self.path.ends_with("_by_hand")
+    }
+
     fn needs_k3s(&self) -> bool {
         self.path.ends_with("_k3s")
     }
 
     fn trial(&'static self, caller: &Caller) -> Trial {
         let run = || self.run().map_err(Failed::from);
+        if self.is_by_hand() {
+            // Both callers leave out what has the flag, unless told otherwise.
+            return Trial::test(self.name(), run).with_ignored_flag(true);
+        }
         match (self.needs_k3s(), caller) {
             (false, _) | (true, Caller::Nextest) => Trial::test(self.name(), run),
             (true, Caller::Libtest { ignored_too: true }) => Trial::test(self.name(), run).with_ignored_flag(true),

@@ -11,17 +11,12 @@ use k3s_arc_harness::{
 };
 use rstest::rstest;
 
+use crate::assert_tells;
+
 /// What a person reads when this spec cannot be made.
 async fn refusal(config: Config, spec: ClusterSpec) -> Result<String, FixtureError> {
     let made = Fixture::with_spec(config, spec, Access::Shared).await.map(|_| ());
     Ok(made.into_verdict().expect_err("no cluster can come of this spec"))
-}
-
-#[track_caller]
-fn assert_tells(report: &str, texts: &[&str]) {
-    for text in texts {
-        assert!(report.contains(text), "the report must tell `{text}`:\n{report}");
-    }
 }
 
 #[rstest]

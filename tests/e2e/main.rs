@@ -6,6 +6,7 @@
 mod cache;
 mod cluster;
 mod dns;
+mod faults;
 mod killed;
 mod launcher;
 mod readiness;
@@ -14,6 +15,14 @@ mod secrets;
 mod storage;
 
 use std::process::ExitCode;
+
+/// A report must have these texts in it.
+#[track_caller]
+fn assert_tells(report: &str, texts: &[&str]) {
+    for text in texts {
+        assert!(report.contains(text), "the report must tell `{text}`:\n{report}");
+    }
+}
 
 fn main() -> ExitCode {
     k3s_arc_harness::suite::main()
