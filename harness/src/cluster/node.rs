@@ -91,9 +91,13 @@ const LOOK: Duration = Duration::from_secs(2);
 
 /// Resolves once the machine of a node has ended and is not started again: nothing asked of the cluster will be answered.
 pub(crate) async fn lost(node: &dyn NodeAccess) -> Machine {
+    lost_looking_every(LOOK, node).await
+}
+
+async fn lost_looking_every(pause: Duration, node: &dyn NodeAccess) -> Machine {
     let mut over = false;
     loop {
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(pause).await;
         // A host that does not tell is no proof; the deadline of whoever waits decides then.
         match node.machine().await {
             // While it is restarted it has ended for a moment.
@@ -166,4 +170,52 @@ pub enum NodeError {
         /// What it printed on standard error.
         stderr: String,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    /// A node whose machine is found like this, look after look.
+    #[derive(Debug)]
+    struct Looks(Mutex<Vec<Result<MachineState, ()>>>);
+
+    impl NodeAccess for Looks {
+        fn exec<'a>(&'a self, _: &'a [&'a str]) -> BoxFuture<'a, Result<NodeOutput, NodeError>> {
+            std::future::pending().boxed()
+        }
+
+        fn unpack<'a>(&'a self, _: Vec<u8>, _: &'a str) -> BoxFuture<'a, Result<(), NodeError>> {
+            std::future::pending().boxed()
+        }
+
+        fn machine(&self) -> BoxFuture<'_, Result<Option<Machine>, NodeError>> {
+            let look = self.0.lock().unwrap().remove(0);
+            let machine =
+                |state| Some(Machine { kind: "container".to_owned(), name: "c".to_owned(), state, restarted: None, api: None });
+            let silent = |()| NodeError::Host { host: "the engine".to_owned(), source: "no answer".into() };
+            std::future::ready(look.map(machine).map_err(silent)).boxed()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_machine_is_lost_once_it_stays_ended() {
+        let ended = || Ok(MachineState::Ended { exit_code: 137, out_of_memory: false, at: String::new() });
+        // Restarted, paused, not told of: none of these is a loss.
+        let looks = vec![
+            Ok(MachineState::Running),
+            ended(),
+            Ok(MachineState::Running),
+            Ok(MachineState::Paused),
+            Err(()),
+            ended(),
+            ended(),
+        ];
+        let node = Looks(Mutex::new(looks));
+        let machine = lost_looking_every(Duration::from_millis(1), &node).await;
+        assert_eq!(machine.to_string(), "container c ended with exit code 137: it was killed (SIGKILL)");
+        assert!(node.0.lock().unwrap().is_empty(), "it was looked at seven times");
+    }
 }

@@ -2,7 +2,7 @@
 
 use super::Vitals;
 use crate::{
-    cluster::MachineState,
+    cluster::{Machine, MachineState},
     diagnosis::{Finding, Standing},
 };
 
@@ -24,14 +24,14 @@ pub(super) fn findings(vitals: &Vitals) -> Vec<Finding> {
         MachineState::Running => None,
         MachineState::Paused => Some((
             "frozen: connections to it are accepted, and nothing is answered".to_owned(),
-            format!("let it go on (`docker unpause {}`), and see what paused it", machine.name),
+            format!("let it go on{}, and see what paused it", by_docker(machine, "unpause")),
         )),
         MachineState::Ended { at, .. } => Some((
             format!("ended at {at}"),
             format!(
                 "something outside the run killed or stopped it (a restart of the Docker Engine ends all containers), or the host ran \
-                 out of memory (`dmesg`); `docker logs {}` has K3s's last lines",
-                machine.name
+                 out of memory (`dmesg`); its log has K3s's last lines{}",
+                by_docker(machine, "logs")
             ),
         )),
         MachineState::Gone => Some(("removed".to_owned(), "something outside the run removed it: run again".to_owned())),
@@ -48,4 +48,9 @@ pub(super) fn findings(vitals: &Vitals) -> Vec<Finding> {
         )
     });
     of_state.into_iter().chain(again).collect()
+}
+
+/// The command that does it, where Docker runs the machine.
+fn by_docker(machine: &Machine, command: &str) -> String {
+    if machine.kind == "container" { format!(" (`docker {command} {}`)", machine.name) } else { String::new() }
 }
