@@ -13,20 +13,22 @@ use k3s_arc_harness::{
 };
 use rstest::rstest;
 
-/// Boots that nobody else asks for, told by a server argument: their entries are this test's to damage and to remove.
+/// Boots that nobody else asks for, told by a server argument: their entries are this test's to damage and to remove. Another run's test
+/// has another argument.
 struct Kind {
     config: Config,
-    argument: &'static str,
+    argument: String,
 }
 
 impl Kind {
-    fn new(target: Target, argument: &'static str) -> Result<Self, FixtureError> {
+    fn new(target: Target) -> Result<Self, FixtureError> {
+        let argument = format!("--node-label=k3s-arc.test/cache={}", std::process::id());
         Ok(Self { config: Config { cache: CacheUse::Use, ..target.config()? }, argument })
     }
 
     /// Boots a cluster, ends it once it has been served, and tells what it was booted from.
     async fn boot(&self, which: &str) -> Result<Boot, FixtureError> {
-        let spec = ClusterSpec::new(self.config.k3s.clone()).server_argument(self.argument).private(which);
+        let spec = ClusterSpec::new(self.config.k3s.clone()).server_argument(&self.argument).private(which);
         let cluster = Fixture::with_spec(self.config.clone(), spec, Access::Alone).await?.cluster();
         let kubeconfig = std::fs::read_to_string(cluster.kubeconfig()).expect("the kubeconfig is readable");
         let (_, port) = kubeconfig.split_once("https://127.0.0.1:").expect("the API is reached over loopback");
@@ -38,7 +40,7 @@ impl Kind {
 
     async fn entries(&self) -> Vec<Cached> {
         let entries = cache::list().await.expect("the cache can be listed");
-        entries.into_iter().filter(|entry| entry.command.ends_with(self.argument)).collect()
+        entries.into_iter().filter(|entry| entry.command.ends_with(&self.argument)).collect()
     }
 
     async fn entry(&self) -> Cached {
@@ -75,7 +77,7 @@ fn assert_rebuilt(boot: &Boot, why: &str) {
 #[case::k3s(Target::K3s)]
 #[k3s_arc_harness::test]
 async fn a_boot_is_kept_for_the_next_which_is_served_from_it_unless_it_is_no_good(#[case] target: Target) -> Verdict {
-    let kind = Kind::new(target, "--kubelet-arg=max-pods=101")?;
+    let kind = Kind::new(target)?;
     kind.clear().await;
 
     assert_eq!(kind.boot("first").await?, Boot::FromNothing);

@@ -12,6 +12,9 @@ pub(in super::super) const RESTORE: &str = include_str!("restore.sh");
 /// The exit code by which [`RESTORE`] says that an entry is no good.
 const REFUSED: i64 = 86;
 
+/// Of a command that ended because its container did: 128 + SIGKILL.
+const KILLED: i64 = 137;
+
 /// How the line begins that says why.
 const SAYS: &str = "k3s-arc: ";
 
@@ -34,7 +37,8 @@ pub(in super::super) fn refusal(error: &DockerError) -> Option<String> {
 /// Pins the images of a booted node that were pinned when its entry was made.
 pub(in super::super) async fn pin(node: &DockerNode) {
     let told = match node.exec(&["sh", "-c", include_str!("pin.sh")]).await {
-        Ok(output) if output.exit_code == 0 => return,
+        // Ended with the container, or done.
+        Ok(output) if output.exit_code == 0 || output.exit_code == KILLED => return,
         Ok(output) => output.stderr,
         Err(error) => crate::chain(&error),
     };
