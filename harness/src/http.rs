@@ -49,8 +49,19 @@ pub(crate) async fn get(url: &str, patience: Duration) -> Result<Answer, HttpErr
     let no_address = |problem: &str| HttpError::Address { url: url.to_owned(), problem: problem.to_owned() };
     let uri: Uri = url.parse().map_err(|error: http::uri::InvalidUri| no_address(&error.to_string()))?;
     let host = uri.host().ok_or_else(|| no_address("it names no host"))?.to_owned();
+    let uri = with_port(uri);
     let answer = tokio::time::timeout(patience, ask(uri, &host)).await;
     answer.unwrap_or(Err(HttpError::TooLate { host, patience }))
+}
+
+/// The address with its port where that is HTTP's own: a tunnel would take HTTPS's.
+fn with_port(uri: Uri) -> Uri {
+    let mut parts = uri.clone().into_parts();
+    parts.authority = match (uri.scheme_str(), uri.port(), uri.authority()) {
+        (Some("http"), None, Some(authority)) => format!("{authority}:80").parse().ok(),
+        _ => parts.authority,
+    };
+    Uri::from_parts(parts).unwrap_or(uri)
 }
 
 /// Whether requests to this address go through a proxy.
@@ -90,4 +101,19 @@ where
 {
     let client: Client<C, Empty<&'static [u8]>> = Client::builder(TokioExecutor::new()).build(connector);
     client.get(uri).await
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case("http://channels.example/x", "http://channels.example:80/x")]
+    #[case("http://channels.example:8080/x", "http://channels.example:8080/x")]
+    #[case("https://channels.example/x", "https://channels.example/x")]
+    fn http_goes_to_its_own_port_through_a_tunnel_too(#[case] address: &str, #[case] asked: &str) {
+        assert_eq!(with_port(address.parse().unwrap()).to_string(), asked);
+    }
 }
