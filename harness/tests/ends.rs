@@ -1,6 +1,7 @@
 //! However a test ends, what it made is removed: in a plain test binary, as a user of the library has one.
 
 #![cfg(target_os = "linux")] // What is left running is looked for in /proc.
+#![allow(clippy::unwrap_used)] // Helpers of tests, like tests, say what went wrong by panicking.
 
 use std::{
     fs,
