@@ -31,6 +31,12 @@ pub(crate) enum Command {
     Report(Report),
     /// Start a cluster to work with, until interrupted or in the background; runs that ask for an equal one use it
     Up(Up),
+    /// Write the image of the stand-in, as an archive that nodes import, for a cluster that exists
+    StandinImage {
+        /// Where to write it
+        #[arg(long, value_name = "FILE")]
+        output: PathBuf,
+    },
     /// List the runs that are still there: active ones, and those kept
     List,
     /// Remove everything that runs made; without arguments, the clusters that `up` serves
@@ -71,7 +77,7 @@ pub(crate) enum CacheCommand {
 pub(crate) struct Up {
     /// Where to write the kubeconfig; without it, beside the run's other files
     #[arg(long, value_name = "FILE")]
-    pub(crate) kubeconfig: Option<PathBuf>,
+    pub(crate) write_kubeconfig: Option<PathBuf>,
     /// The port of 127.0.0.1 for the emulator to listen on; without it, a free one
     #[arg(long, value_name = "PORT", default_value_t = 0, hide_default_value = true)]
     pub(crate) port: u16,
@@ -147,13 +153,31 @@ pub(crate) enum Output {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Options of every command")]
 pub(crate) struct Options {
-    /// Who makes the cluster: auto, docker or emulator
+    /// Who makes the cluster: auto, docker or emulator; or kubeconfig, for one that exists
     #[arg(long, global = true, env = "K3S_ARC_PROVIDER", value_name = "PROVIDER")]
     provider: Option<OsString>,
     /// Which K3s: a version (v1.34.1+k3s1), a channel (stable, latest, v1.34) or a whole image reference; for `validate`, several of
     /// them, separated by commas
     #[arg(long, global = true, env = "K3S_ARC_K3S", value_name = "K3S")]
     k3s: Option<OsString>,
+    /// The kubeconfig of a cluster that exists; without it KUBECONFIG, or ~/.kube/config
+    #[arg(long, global = true, env = "K3S_ARC_KUBECONFIG", value_name = "FILE")]
+    kubeconfig: Option<OsString>,
+    /// Which context of the kubeconfig
+    #[arg(long, global = true, env = "K3S_ARC_CONTEXT", value_name = "CONTEXT")]
+    context: Option<OsString>,
+    /// Also use a cluster whose name looks like production
+    #[arg(
+        long,
+        global = true,
+        env = "K3S_ARC_YES",
+        value_name = "1",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "1",
+        hide_possible_values = true
+    )]
+    yes: Option<OsString>,
     /// Whether the cluster outlives the run: never, failed or always
     #[arg(long, global = true, env = "K3S_ARC_KEEP", value_name = "WHEN")]
     keep: Option<OsString>,
@@ -195,6 +219,9 @@ impl Options {
         match name {
             "K3S_ARC_PROVIDER" => &self.provider,
             "K3S_ARC_K3S" => &self.k3s,
+            "K3S_ARC_KUBECONFIG" => &self.kubeconfig,
+            "K3S_ARC_CONTEXT" => &self.context,
+            "K3S_ARC_YES" => &self.yes,
             "K3S_ARC_KEEP" => &self.keep,
             "K3S_ARC_KEEP_FOR" => &self.keep_for,
             "K3S_ARC_IMAGES_DIR" => &self.images_dir,
@@ -239,7 +266,7 @@ mod tests {
         for name in asked.into_inner() {
             assert!(variables.contains(&name.as_ref()), "{name} has no option");
             let flag = format!("--{}", name.trim_start_matches("K3S_ARC_").to_lowercase().replace('_', "-"));
-            let arguments = Arguments::try_parse_from(["k3s-arc", "list", &flag, "value"]).unwrap();
+            let arguments = Arguments::try_parse_from(["k3s-arc", "list", &format!("{flag}=value")]).unwrap();
             assert_eq!(arguments.options.value(&name), Some("value".into()));
         }
     }

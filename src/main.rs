@@ -9,10 +9,10 @@ mod up;
 mod validate;
 mod versions;
 
-use std::process::ExitCode;
+use std::{path::Path, process::ExitCode};
 
 use clap::Parser;
-use k3s_arc_harness::{cluster, config::Config};
+use k3s_arc_harness::{cluster, config::Config, image::Standin};
 use miette::Report;
 
 use crate::arguments::{Arguments, Command};
@@ -45,6 +45,7 @@ fn main() -> ExitCode {
         Command::Doctor(what) => runtime.block_on(doctor::run(&config, &what)),
         Command::Report(what) => report::run(&what),
         Command::Up(what) => runtime.block_on(up::run(config, &what)),
+        Command::StandinImage { output } => standin_image(&output),
         Command::List => list(&config),
         Command::Cache(what) => runtime.block_on(cache::run(&what)),
         Command::Down { runs, all } => runtime.block_on(down(&config, &runs, all)),
@@ -79,6 +80,16 @@ fn list(config: &Config) -> Result<u8, Failed> {
             progress::print(&format!("  {} by {}: {}", cluster.version, cluster.provider, kubeconfig.display()));
         }
     }
+    Ok(PASSED)
+}
+
+/// Writes the stand-in's image, which the nodes of a cluster that exists must be given.
+fn standin_image(output: &Path) -> Result<u8, Failed> {
+    let standin = Standin::new(None).map_err(|error| (Report::new(error), ENVIRONMENT))?;
+    let archive = standin.archive().map_err(|error| (Report::new(error), ENVIRONMENT))?.unwrap_or_default();
+    std::fs::write(output, archive)
+        .map_err(|error| (Report::msg(format!("{} could not be written: {error}", output.display())), ENVIRONMENT))?;
+    progress::print(standin.reference());
     Ok(PASSED)
 }
 

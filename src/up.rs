@@ -29,6 +29,10 @@ pub(crate) async fn run(config: Config, what: &Up) -> Result<u8, Failed> {
     let shown = Progress::start();
     let config = config.resolved_to_one().map_err(|error| (error.into(), USAGE))?;
     let (config, _) = chosen(config).await;
+    if config.provider == ProviderChoice::Kubeconfig {
+        let error = miette::miette!(help = "`--provider docker`, or emulator", "a cluster that exists needs no starting");
+        return Err((error, USAGE));
+    }
     if config.provider != ProviderChoice::Emulator {
         return keep(config, what, shown).await;
     }
@@ -64,7 +68,7 @@ async fn keep(config: Config, what: &Up, shown: Progress) -> Result<u8, Failed> 
     drop(shown);
     let cluster = fixture.cluster();
     let mut kubeconfig = cluster.kubeconfig().to_owned();
-    if let Some(path) = &what.kubeconfig {
+    if let Some(path) = &what.write_kubeconfig {
         copy_kubeconfig(&kubeconfig, path)
             .map_err(|error| (Report::msg(format!("writing {}: {error}", path.display())), ENVIRONMENT))?;
         kubeconfig.clone_from(path);
@@ -79,7 +83,7 @@ async fn keep(config: Config, what: &Up, shown: Progress) -> Result<u8, Failed> 
         return Ok(PASSED);
     }
     let ended = ended().await;
-    if let Some(path) = &what.kubeconfig {
+    if let Some(path) = &what.write_kubeconfig {
         // A file that cannot be removed leads nowhere now.
         let _ = std::fs::remove_file(path);
     }
@@ -96,8 +100,9 @@ fn copy_kubeconfig(from: &Path, to: &Path) -> std::io::Result<()> {
 }
 
 async fn serve(config: &Config, what: &Up) -> Result<u8, Failed> {
-    let serving =
-        Serving::start(config, what.port, what.kubeconfig.clone()).await.map_err(|error| (Report::new(error), ENVIRONMENT))?;
+    let serving = Serving::start(config, what.port, what.write_kubeconfig.clone())
+        .await
+        .map_err(|error| (Report::new(error), ENVIRONMENT))?;
     progress::print(&format!(
         "emulated K3s at {}, run {}\nthe stand-in's image on it: {}\nexport KUBECONFIG={}",
         serving.url(),

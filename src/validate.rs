@@ -5,7 +5,7 @@ use std::time::Instant;
 use futures::{StreamExt, stream};
 use k3s_arc_harness::{
     check::{self, Access, Check},
-    cluster::{Choice, choose},
+    cluster::{Capability, Choice, choose},
     config::Config,
     fixture::{self, Fixture, FixtureError},
     launcher::{LaunchError, LaunchOptions},
@@ -100,7 +100,11 @@ async fn validate(config: Config, checks: Vec<&'static Check>) -> Result<Report,
         LaunchOptions::from_config(&config).stage().await.map_err(LaunchError::from)?;
     }
     let fixture = Fixture::new(config.clone(), Access::Shared).await?;
-    let launcher = if on_arc { Some(fixture.launched().await?).map(|outcome| (outcome.image, outcome.standin)) } else { None };
+    let launcher = if on_arc && fixture.cluster().can(Capability::Launch) {
+        Some(fixture.launched().await?).map(|outcome| (outcome.image, outcome.standin))
+    } else {
+        None
+    };
     let at_once = if fixture.cluster().is_emulated() { AT_ONCE_EMULATED } else { AT_ONCE };
     let mut lines: Vec<Line> = stream::iter(shared).map(|check| ask(&fixture, check)).buffered(at_once).collect().await;
     let cluster = fixture.cluster();
@@ -115,6 +119,7 @@ async fn validate(config: Config, checks: Vec<&'static Check>) -> Result<Report,
     Ok(Report {
         k3s: cluster.version().to_owned(),
         provider: cluster.provider(),
+        is_k3s: cluster.can(Capability::K3s),
         emulated: cluster.is_emulated(),
         choice,
         launcher,
@@ -171,7 +176,16 @@ mod tests {
     fn report(verdict: Verdict) -> Report {
         let line = Line { area: Area::Dns, check: "cluster_ip", question: "?", verdict, took: Duration::ZERO };
         let k3s = "v1.34.1+k3s1".to_owned();
-        Report { k3s, provider: "docker", emulated: false, choice: None, launcher: None, lines: vec![line], took: Duration::ZERO }
+        Report {
+            k3s,
+            provider: "docker",
+            is_k3s: true,
+            emulated: false,
+            choice: None,
+            launcher: None,
+            lines: vec![line],
+            took: Duration::ZERO,
+        }
     }
 
     #[test]

@@ -72,6 +72,7 @@ mod table;
 mod verbs;
 
 pub use access::authority::AuthorityError;
+pub use api::server::EMULATED;
 #[cfg(feature = "client")]
 pub use emulator::ClientError;
 pub use emulator::{Builder, Emulator, StartError};

@@ -18,6 +18,12 @@ pub struct Config {
     pub wanted: Vec<Wanted>,
     /// The one of them that is meant. Until [`resolved`](Self::resolved), a channel is an image that does not exist.
     pub k3s: K3sImage,
+    /// `K3S_ARC_KUBECONFIG`: the kubeconfig of a cluster that exists; as for kubectl `KUBECONFIG` or `~/.kube/config`, where it is unset.
+    pub kubeconfig: Option<PathBuf>,
+    /// `K3S_ARC_CONTEXT`: which context of it.
+    pub context: Option<String>,
+    /// `K3S_ARC_YES`: whether that cluster may be one whose name looks like production.
+    pub yes: bool,
     /// `K3S_ARC_KEEP`: whether the cluster outlives the run.
     pub keep: Keep,
     /// `K3S_ARC_KEEP_FOR`: how long a cluster that outlives its run is kept after its last use.
@@ -49,6 +55,8 @@ pub enum ProviderChoice {
     Auto,
     /// K3s in a Docker container.
     Docker,
+    /// Nobody: it exists already, and a kubeconfig leads to it.
+    Kubeconfig,
     /// K3s emulated in process: to try things on, no verdict on K3s itself.
     Emulator,
 }
@@ -168,7 +176,9 @@ impl Config {
             Some(path) => Err(ConfigError::Missing { name, path, kind }),
             None => Ok(None),
         };
-        let provider = choice("K3S_ARC_PROVIDER", &["auto", "docker", "emulator"], "`auto`, `docker` or `emulator`", 0)?;
+        let providers = &["auto", "docker", "kubeconfig", "emulator"];
+        let provider = choice("K3S_ARC_PROVIDER", providers, "`auto`, `docker`, `kubeconfig` or `emulator`", 0)?;
+        let yes = choice("K3S_ARC_YES", &["0", "1"], "`1` or `0`", 0)?;
         let keep = choice("K3S_ARC_KEEP", &["never", "failed", "always"], "`never`, `failed` or `always`", 0)?;
         let cache = choice("K3S_ARC_CACHE", &["use", "never"], "`use` or `never`", 0)?;
         let launcher_image = choice("K3S_ARC_LAUNCHER_IMAGE", &["standin", "tree"], "`standin` or `tree`", 0)?;
@@ -197,7 +207,11 @@ impl Config {
             Some(value) => Wanted::list(&value).map_err(ConfigError::K3s)?,
         };
         Ok(Self {
-            provider: [ProviderChoice::Auto, ProviderChoice::Docker, ProviderChoice::Emulator][provider],
+            provider: [ProviderChoice::Auto, ProviderChoice::Docker, ProviderChoice::Kubeconfig, ProviderChoice::Emulator]
+                [provider],
+            kubeconfig: path("K3S_ARC_KUBECONFIG", "file")?,
+            context: text("K3S_ARC_CONTEXT"),
+            yes: yes == 1,
             k3s: match wanted.first() {
                 Some(Wanted::Image(image)) => image.clone(),
                 Some(Wanted::Channel(channel)) => K3sImage::released(&format!("channel-{channel}")),
@@ -293,7 +307,11 @@ mod tests {
     }
 
     #[rstest]
-    #[case::provider("K3S_ARC_PROVIDER", "vagrant", "K3S_ARC_PROVIDER=vagrant: expected `auto`, `docker` or `emulator`")]
+    #[case::provider(
+        "K3S_ARC_PROVIDER",
+        "vagrant",
+        "K3S_ARC_PROVIDER=vagrant: expected `auto`, `docker`, `kubeconfig` or `emulator`"
+    )]
     #[case::keep("K3S_ARC_KEEP", "yes", "K3S_ARC_KEEP=yes: expected `never`, `failed` or `always`")]
     #[case::keep_for("K3S_ARC_KEEP_FOR", "-1h", "K3S_ARC_KEEP_FOR=-1h: expected a duration such as 8h, 90m or 30s")]
     #[case::cache("K3S_ARC_CACHE", "always", "K3S_ARC_CACHE=always: expected `use` or `never`")]

@@ -1,6 +1,7 @@
 //! Fixtures: a cluster leased, Arc data services launched on it once, a namespace per check; teardown built in.
 
 use std::{
+    collections::BTreeMap,
     fs, io,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -11,8 +12,9 @@ use kube::Api;
 use crate::{
     check::{Access, Check, Context, Evidence, Failure},
     cluster::{
-        Cluster, ClusterSpec, Emulator, EmulatorError, K3sImage, Lease, LeaseError, MachineState, Provider, Run, RunError,
-        archives_in, choose, docker::Docker, end_all, exclusive, lost, write_private,
+        Capability, Cluster, ClusterSpec, Emulator, EmulatorError, Existing, ExistingError, K3sImage, Lease, LeaseError,
+        MachineState, Provider, Run, RunError, archives_in, choose, docker::Docker, end_all, exclusive, existing, lost,
+        write_private,
     },
     config::{Config, ConfigError, LauncherImage, ProviderChoice},
     diagnosis::{self, Diagnosis},
@@ -54,6 +56,10 @@ pub enum FixtureError {
     #[error("this case is about a real K3s, and K3S_ARC_PROVIDER asks for the emulator")]
     #[diagnostic(code(k3s_arc::config), help("unset K3S_ARC_PROVIDER; every such case has a twin that runs on the emulator"))]
     NotEmulated,
+    /// The cluster that exists is not named, or cannot be used.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Existing(#[from] ExistingError),
     /// The emulator cannot do what the configuration asks for.
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -109,15 +115,13 @@ pub enum FixtureError {
     #[diagnostic(transparent)]
     Namespace(#[from] NamespaceError),
     /// The check needs what the cluster cannot do.
-    #[error("{check} needs {needs:?}, which a cluster by provider {provider} cannot do")]
+    #[error("{check} does not apply: {}", .reasons.join("; "))]
     #[diagnostic(code(k3s_arc::check::not_applicable))]
     NotApplicable {
         /// The check.
         check: String,
-        /// What it needs.
-        needs: Vec<crate::cluster::Capability>,
-        /// Who made the cluster.
-        provider: &'static str,
+        /// Why the cluster cannot do what it needs.
+        reasons: Vec<String>,
     },
     /// The check failed.
     #[error("{check}: {question}\n{failure}")]
@@ -137,6 +141,7 @@ impl FixtureError {
     pub fn is_input(&self) -> bool {
         match self {
             Self::Config(_) | Self::ImagesDir { .. } | Self::NotEmulated | Self::Emulator(_) => true,
+            Self::Existing(error) => error.is_input(),
             Self::Launch(LaunchError::Overlay(error)) => !matches!(error, OverlayError::NoRenderer { .. }),
             Self::Explained { error, .. } => error.is_input(),
             _ => false,
@@ -180,7 +185,11 @@ impl Target {
         let config = if self == Self::K3s { config.resolved_to_one()? } else { config };
         match (self, config.provider) {
             (Self::K3s, ProviderChoice::Emulator) => Err(FixtureError::NotEmulated),
-            (Self::K3s, _) => Ok(Config { provider: ProviderChoice::Docker, ..config }),
+            // It is the K3s that it is; what else could be asked for is about those that are made.
+            (Self::K3s, ProviderChoice::Kubeconfig) => Ok(Config { k3s: K3sImage::default(), ..config }),
+            (Self::K3s, ProviderChoice::Auto | ProviderChoice::Docker) => {
+                Ok(Config { provider: ProviderChoice::Docker, ..config })
+            }
             // Which K3s, and what else its nodes are to have, is about the cases on a real one.
             (Self::Emulator, _) => Ok(Config {
                 provider: ProviderChoice::Emulator,
@@ -218,11 +227,21 @@ async fn provider(config: &Config) -> Result<Arc<dyn Provider>, FixtureError> {
         ProviderChoice::Auto | ProviderChoice::Docker => {
             Ok(Arc::new(Docker::new(Standin::new(standin)?, config.boot_timeout).with_cache(config.cache)))
         }
+        ProviderChoice::Kubeconfig => Ok(Arc::new(Existing::new(config)?)),
         ProviderChoice::Emulator if config.launcher_image == LauncherImage::Tree => {
             let what = "the launcher that the tree names: its pods run no programs but those that are compiled in".to_owned();
             Err(EmulatorError::Impossible { what }.into())
         }
         ProviderChoice::Emulator => Ok(Arc::new(Emulator::new(Standin::emulated_reference(standin), config.boot_timeout))),
+    }
+}
+
+/// What the cluster lacks that the environment names, if it is one that exists already.
+pub(crate) async fn lacks() -> Result<BTreeMap<Capability, String>, FixtureError> {
+    let config = Config::from_env()?;
+    match config.provider {
+        ProviderChoice::Kubeconfig => Ok(Existing::new(&config)?.lacks().await?),
+        _ => Ok(BTreeMap::new()),
     }
 }
 
@@ -321,6 +340,7 @@ impl Fixture {
 
     async fn launch(&self) -> Result<Outcome, FixtureError> {
         let cluster = self.lease.cluster();
+        existing::nobodys_arc(&cluster).await?;
         tracing::info!("launching Arc data services");
         // What the launcher deployed must outlive it: the checks look at it.
         let options = LaunchOptions::from_config(&self.config).with("SKIP_POSTCLEAN", "1");
@@ -341,9 +361,10 @@ impl Fixture {
     /// [`FixtureError`].
     pub async fn ask(&self, check: &Check) -> Result<Evidence, FixtureError> {
         let cluster = self.lease.cluster();
-        let lacking: Vec<_> = check.needs.iter().copied().filter(|need| !cluster.can(*need)).collect();
-        if !lacking.is_empty() {
-            return Err(FixtureError::NotApplicable { check: check.id(), needs: lacking, provider: cluster.provider() });
+        let lacking = check.needs().filter(|need| !cluster.can(*need));
+        let reasons: Vec<_> = lacking.map(|need| cluster.lack(need)).collect();
+        if !reasons.is_empty() {
+            return Err(FixtureError::NotApplicable { check: check.id(), reasons });
         }
         let launch = if check.on_arc { Some(self.launched().await?) } else { None };
         let making = async { Ok(Namespace::create(&cluster, &check.id()).await?) };

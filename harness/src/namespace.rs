@@ -1,6 +1,6 @@
 //! A namespace of a test's own, gone after it however it ends.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use k3s_arc_standin::kubernetes::is_not_found;
 use k8s_openapi::api::core::v1::{Namespace as Object, ServiceAccount};
@@ -10,7 +10,7 @@ use kube::{
 };
 
 use crate::{
-    cluster::{self, Cluster},
+    cluster::{self, Cluster, existing},
     wait::{self, Seen, WaitError},
 };
 
@@ -59,13 +59,14 @@ impl Namespace {
     pub async fn create(cluster: &Cluster, purpose: &str) -> Result<Self, NamespaceError> {
         let metadata = ObjectMeta {
             generate_name: Some(format!("{}-", dns_label(purpose))),
-            labels: Some(BTreeMap::from([(MANAGED_BY.0.to_owned(), MANAGED_BY.1.to_owned())])),
+            labels: Some(cluster.labels()),
             ..ObjectMeta::default()
         };
         let object = Object { metadata, ..Object::default() };
         let created = Api::all(cluster.client()).create(&PostParams::default(), &object).await;
         let created = created.map_err(|source| NamespaceError::Refused { purpose: purpose.to_owned(), source })?;
         let namespace = Self { name: created.name_any(), kubeconfig: cluster.kubeconfig().to_owned() };
+        existing::note(cluster, &namespace.name);
         let accounts: Api<ServiceAccount> = Api::namespaced(cluster.client(), &namespace.name);
         let what = format!("namespace {} has a service account", namespace.name);
         let found = wait::until(accounts, wait::named("default"), what, ACCOUNT_DEADLINE, |accounts| match accounts {

@@ -10,14 +10,17 @@
 //! A case that needs a real K3s has a name that ends in `_k3s` (`#[case::k3s(...)]`). Under nextest the profile's
 //! `default-filter` decides about it. Under `cargo test` it is reported as *ignored*, with the reason, unless asked for with
 //! `-- --ignored` or `-- --include-ignored`.
+//!
+//! On a cluster that exists (`K3S_ARC_PROVIDER=kubeconfig`) some of them do not apply. Nextest knows no test that turns out so when it
+//! runs, so the cluster is looked at when tests are listed, and these are listed as *ignored*.
 
-use std::{future::Future, pin::Pin, process::ExitCode};
+use std::{collections::BTreeMap, future::Future, pin::Pin, process::ExitCode};
 
 pub use inventory;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use tracing_subscriber::EnvFilter;
 
-use crate::fixture;
+use crate::{check::Check, cluster::Capability, fixture};
 
 /// Why a case did not run, and what makes it.
 const IGNORED: &str = "needs K3s: cargo nextest run --profile e2e";
@@ -33,6 +36,8 @@ pub type Body = fn() -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>>
 pub struct Case {
     path: &'static str,
     body: Body,
+    check: Option<&'static Check>,
+    needs: &'static [Capability],
 }
 
 inventory::collect!(Case);
@@ -40,7 +45,24 @@ inventory::collect!(Case);
 impl Case {
     /// A test by its path, crate included.
     pub const fn new(path: &'static str, body: Body) -> Self {
-        Self { path, body }
+        Self { path, body, check: None, needs: &[] }
+    }
+
+    /// The same, which asks this check.
+    pub const fn asking(self, check: &'static Check) -> Self {
+        Self { check: Some(check), ..self }
+    }
+
+    /// The same, on a cluster that can do this.
+    pub const fn needing(self, needs: &'static [Capability]) -> Self {
+        Self { needs, ..self }
+    }
+
+    /// Why it does not apply to a cluster that lacks this.
+    fn lack(&self, lacks: &BTreeMap<Capability, String>) -> Option<String> {
+        let needs = self.needs.iter().copied().chain(self.check.into_iter().flat_map(Check::needs));
+        let reasons: Vec<&str> = needs.filter_map(|need| lacks.get(&need)).map(String::as_str).collect();
+        (self.needs_k3s() && !reasons.is_empty()).then(|| reasons.join("; "))
     }
 
     /// Its path within the crate, as libtest would name it.
@@ -57,7 +79,14 @@ impl Case {
         self.path.ends_with("_k3s")
     }
 
-    fn trial(&'static self, caller: &Caller) -> Trial {
+    fn trial(&'static self, caller: &Caller, lacks: &BTreeMap<Capability, String>) -> Trial {
+        if let Some(reason) = self.lack(lacks) {
+            let name = self.name();
+            return match caller {
+                Caller::Nextest => Trial::test(name, || Err("it does not apply to this cluster".into())).with_ignored_flag(true),
+                Caller::Libtest { .. } => Trial::ignorable_test(name, move || Ok(Completion::ignored_with(reason.clone()))),
+            };
+        }
         let run = || self.run().map_err(Failed::from);
         if self.is_by_hand() {
             // Both callers leave out what has the flag, unless told otherwise.
@@ -108,13 +137,26 @@ pub fn main() -> ExitCode {
     };
     let mut cases: Vec<&Case> = inventory::iter::<Case>.into_iter().collect();
     cases.sort_by_key(|case| case.path);
-    let trials = cases.into_iter().map(|case| case.trial(&caller)).collect();
+    let lacks = lacks(&arguments, &caller);
+    let trials = cases.into_iter().map(|case| case.trial(&caller, &lacks)).collect();
     let conclusion = libtest_mimic::run(&arguments, trials);
     match runtime() {
         Ok(runtime) => runtime.block_on(fixture::finish()),
         Err(problem) => tracing::warn!("what this run made is left for the reaper: {problem}"),
     }
     conclusion.exit_code()
+}
+
+/// What the cluster lacks that exists and is to be used. That it cannot be looked at is for the tests to tell that use it.
+fn lacks(arguments: &Arguments, caller: &Caller) -> BTreeMap<Capability, String> {
+    if !arguments.list && !matches!(caller, Caller::Libtest { ignored_too: true }) {
+        return BTreeMap::new();
+    }
+    let looked = runtime().and_then(|runtime| runtime.block_on(fixture::lacks()).map_err(|error| crate::report_of(&error)));
+    looked.unwrap_or_else(|problem| {
+        tracing::warn!("what the cluster can be asked is not known: {problem}");
+        BTreeMap::new()
+    })
 }
 
 /// What a test returns.
@@ -135,5 +177,28 @@ impl IntoVerdict for () {
 impl<E: miette::Diagnostic> IntoVerdict for Result<(), E> {
     fn into_verdict(self) -> Result<(), String> {
         self.map_err(|error| crate::report_of(&error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::{dns, readiness};
+
+    fn body() -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    #[test]
+    fn a_case_is_ignored_for_what_its_check_or_itself_needs() {
+        let lacks: BTreeMap<_, _> =
+            [Capability::KubeDns, Capability::Own, Capability::Launch].map(|lack| (lack, format!("no {lack:?}"))).into();
+        let case = |path| Case::new(path, body);
+        let lack = |case: Case| case.lack(&lacks);
+        assert_eq!(lack(case("e2e::case_2_k3s").asking(&dns::RESOLV_CONF)).as_deref(), Some("no KubeDns"));
+        assert_eq!(lack(case("e2e::case_2_k3s").asking(&readiness::STEADY)).as_deref(), Some("no Launch"), "it is about Arc");
+        assert_eq!(lack(case("e2e::case_2_k3s").needing(&[Capability::Own])).as_deref(), Some("no Own"));
+        assert_eq!(lack(case("e2e::case_2_k3s").asking(&readiness::API)), None);
+        assert_eq!(lack(case("e2e::case_1_emulator").asking(&dns::RESOLV_CONF)), None, "an emulator is made for it");
     }
 }

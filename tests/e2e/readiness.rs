@@ -9,7 +9,7 @@ use rstest::rstest;
 #[rstest]
 #[case::emulator(Target::Emulator)]
 #[case::k3s(Target::K3s)]
-#[k3s_arc_harness::test]
+#[k3s_arc_harness::test(asks = readiness::API)]
 async fn every_part_of_the_api_is_ready(#[case] target: Target) -> Verdict {
     target.ask(&readiness::API).await
 }
@@ -17,7 +17,7 @@ async fn every_part_of_the_api_is_ready(#[case] target: Target) -> Verdict {
 #[rstest]
 #[case::emulator(Target::Emulator)]
 #[case::k3s(Target::K3s)]
-#[k3s_arc_harness::test]
+#[k3s_arc_harness::test(asks = readiness::NODES)]
 async fn nodes_are_ready_and_of_one_version(#[case] target: Target) -> Verdict {
     target.ask(&readiness::NODES).await
 }
@@ -25,7 +25,7 @@ async fn nodes_are_ready_and_of_one_version(#[case] target: Target) -> Verdict {
 #[rstest]
 #[case::emulator(Target::Emulator)]
 #[case::k3s(Target::K3s)]
-#[k3s_arc_harness::test]
+#[k3s_arc_harness::test(asks = readiness::PACKAGED_COMPONENTS)]
 async fn packaged_components_are_available(#[case] target: Target) -> Verdict {
     target.ask(&readiness::PACKAGED_COMPONENTS).await
 }
@@ -33,7 +33,7 @@ async fn packaged_components_are_available(#[case] target: Target) -> Verdict {
 #[rstest]
 #[case::emulator(Target::Emulator)]
 #[case::k3s(Target::K3s)]
-#[k3s_arc_harness::test]
+#[k3s_arc_harness::test(asks = readiness::DEFAULT_STORAGE_CLASS)]
 async fn one_storage_class_is_the_default(#[case] target: Target) -> Verdict {
     target.ask(&readiness::DEFAULT_STORAGE_CLASS).await
 }
@@ -41,7 +41,7 @@ async fn one_storage_class_is_the_default(#[case] target: Target) -> Verdict {
 #[rstest]
 #[case::emulator(Target::Emulator)]
 #[case::k3s(Target::K3s)]
-#[k3s_arc_harness::test]
+#[k3s_arc_harness::test(asks = readiness::LAUNCHER)]
 async fn the_launcher_becomes_ready_and_ends_with_0(#[case] target: Target) -> Verdict {
     target.ask(&readiness::LAUNCHER).await
 }
@@ -49,7 +49,7 @@ async fn the_launcher_becomes_ready_and_ends_with_0(#[case] target: Target) -> V
 #[rstest]
 #[case::emulator(Target::Emulator)]
 #[case::k3s(Target::K3s)]
-#[k3s_arc_harness::test]
+#[k3s_arc_harness::test(asks = readiness::DATA_CONTROLLER)]
 async fn the_data_controller_is_ready_in_time(#[case] target: Target) -> Verdict {
     target.ask(&readiness::DATA_CONTROLLER).await
 }
@@ -57,7 +57,7 @@ async fn the_data_controller_is_ready_in_time(#[case] target: Target) -> Verdict
 #[rstest]
 #[case::emulator(Target::Emulator)]
 #[case::k3s(Target::K3s)]
-#[k3s_arc_harness::test]
+#[k3s_arc_harness::test(asks = readiness::COMPONENTS)]
 async fn components_answer_through_their_services(#[case] target: Target) -> Verdict {
     target.ask(&readiness::COMPONENTS).await
 }
@@ -65,7 +65,7 @@ async fn components_answer_through_their_services(#[case] target: Target) -> Ver
 #[rstest]
 #[case::emulator(Target::Emulator)]
 #[case::k3s(Target::K3s)]
-#[k3s_arc_harness::test]
+#[k3s_arc_harness::test(asks = readiness::STEADY)]
 async fn no_container_is_restarted(#[case] target: Target) -> Verdict {
     target.ask(&readiness::STEADY).await
 }

@@ -9,7 +9,7 @@ use rstest::rstest;
 #[rstest]
 #[case::emulator(Target::Emulator)]
 #[case::k3s(Target::K3s)]
-#[k3s_arc_harness::test]
+#[k3s_arc_harness::test(asks = resources::MEMORY_LIMIT_KILLS)]
 async fn memory_limit_kills(#[case] target: Target) -> Verdict {
     target.ask(&resources::MEMORY_LIMIT_KILLS).await
 }
@@ -17,7 +17,7 @@ async fn memory_limit_kills(#[case] target: Target) -> Verdict {
 #[rstest]
 #[case::emulator(Target::Emulator)]
 #[case::k3s(Target::K3s)]
-#[k3s_arc_harness::test]
+#[k3s_arc_harness::test(asks = resources::CPU_LIMIT_THROTTLES)]
 async fn cpu_limit_throttles(#[case] target: Target) -> Verdict {
     target.ask(&resources::CPU_LIMIT_THROTTLES).await
 }
@@ -25,7 +25,7 @@ async fn cpu_limit_throttles(#[case] target: Target) -> Verdict {
 #[rstest]
 #[case::emulator(Target::Emulator)]
 #[case::k3s(Target::K3s)]
-#[k3s_arc_harness::test]
+#[k3s_arc_harness::test(asks = resources::QUOTA_REFUSES)]
 async fn quota_refuses(#[case] target: Target) -> Verdict {
     target.ask(&resources::QUOTA_REFUSES).await
 }
@@ -33,7 +33,7 @@ async fn quota_refuses(#[case] target: Target) -> Verdict {
 #[rstest]
 #[case::emulator(Target::Emulator)]
 #[case::k3s(Target::K3s)]
-#[k3s_arc_harness::test]
+#[k3s_arc_harness::test(asks = resources::LIMIT_RANGE_GIVES_DEFAULTS_AND_REFUSES)]
 async fn limit_range_gives_defaults_and_refuses(#[case] target: Target) -> Verdict {
     target.ask(&resources::LIMIT_RANGE_GIVES_DEFAULTS_AND_REFUSES).await
 }
@@ -41,7 +41,7 @@ async fn limit_range_gives_defaults_and_refuses(#[case] target: Target) -> Verdi
 #[rstest]
 #[case::emulator(Target::Emulator)]
 #[case::k3s(Target::K3s)]
-#[k3s_arc_harness::test]
+#[k3s_arc_harness::test(asks = resources::UNSCHEDULABLE_IS_EXPLAINED)]
 async fn unschedulable_is_explained(#[case] target: Target) -> Verdict {
     target.ask(&resources::UNSCHEDULABLE_IS_EXPLAINED).await
 }
@@ -49,7 +49,7 @@ async fn unschedulable_is_explained(#[case] target: Target) -> Verdict {
 #[rstest]
 #[case::emulator(Target::Emulator)]
 #[case::k3s(Target::K3s)]
-#[k3s_arc_harness::test]
+#[k3s_arc_harness::test(asks = resources::COMPONENTS_ARE_SIZED_AS_DOCUMENTED)]
 async fn components_are_sized_as_documented(#[case] target: Target) -> Verdict {
     target.ask(&resources::COMPONENTS_ARE_SIZED_AS_DOCUMENTED).await
 }
@@ -57,7 +57,7 @@ async fn components_are_sized_as_documented(#[case] target: Target) -> Verdict {
 #[rstest]
 #[case::emulator(Target::Emulator)]
 #[case::k3s(Target::K3s)]
-#[k3s_arc_harness::test]
+#[k3s_arc_harness::test(asks = resources::COMPONENTS_ARE_HELD_TO_THEIR_LIMITS)]
 async fn components_are_held_to_their_limits(#[case] target: Target) -> Verdict {
     target.ask(&resources::COMPONENTS_ARE_HELD_TO_THEIR_LIMITS).await
 }
@@ -65,7 +65,7 @@ async fn components_are_held_to_their_limits(#[case] target: Target) -> Verdict 
 #[rstest]
 #[case::emulator(Target::Emulator)]
 #[case::k3s(Target::K3s)]
-#[k3s_arc_harness::test]
+#[k3s_arc_harness::test(asks = resources::REQUESTS_FIT_THE_NODES)]
 async fn requests_fit_the_nodes(#[case] target: Target) -> Verdict {
     target.ask(&resources::REQUESTS_FIT_THE_NODES).await
 }

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderValue;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -14,6 +15,9 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::access::authority::user_of;
 use crate::cluster::Cluster;
+
+/// The header of every answer, which no real API server sends: whoever has only an address can tell them apart.
+pub const EMULATED: &str = "x-emulated-by";
 
 /// How long a client may take for its handshake and for the headers of a request (Kubernetes' server: 32 s).
 const PATIENCE: Duration = Duration::from_secs(32);
@@ -63,7 +67,11 @@ async fn connection(stream: TcpStream, peer: SocketAddr, tls: TlsAcceptor, clust
     let user = session.peer_certificates().and_then(|chain| user_of(chain.first()?)).map(Arc::new);
     let service = service_fn(|request: hyper::Request<Incoming>| {
         let (cluster, user) = (cluster.clone(), user.clone());
-        async move { Ok::<_, Infallible>(super::handle(&cluster, user.as_deref(), request).await) }
+        async move {
+            let mut answer = super::handle(&cluster, user.as_deref(), request).await;
+            answer.headers_mut().insert(EMULATED, HeaderValue::from_static("k3s-arc-emulator"));
+            Ok::<_, Infallible>(answer)
+        }
     });
     let mut http = hyper::server::conn::http1::Builder::new();
     http.timer(TokioTimer::new())

@@ -17,8 +17,7 @@ pub use self::{
     context::Context,
     evidence::{Evidence, Failure},
 };
-pub use crate::cluster::Access;
-use crate::cluster::Capability;
+pub use crate::cluster::{Access, Capability};
 
 /// The part of a cluster's behaviour that a check asks about; also its module's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -68,6 +67,11 @@ pub struct Check {
 }
 
 impl Check {
+    /// What the cluster must be able to do; that Arc can be launched on it, where the check is about Arc.
+    pub(crate) fn needs(&self) -> impl Iterator<Item = Capability> {
+        self.needs.iter().copied().chain(self.on_arc.then_some(Capability::Launch))
+    }
+
     /// `area::name`, as in reports and in the names of tests.
     pub fn id(&self) -> String {
         format!("{}::{}", self.area.name(), self.name)

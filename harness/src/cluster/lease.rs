@@ -95,6 +95,7 @@ impl miette::Diagnostic for Failed {
 }
 
 const FAILED: &str = "failed.txt";
+/// Beside a cluster's record: the kubeconfig that leads to it.
 pub(super) const KUBECONFIG: &str = "kubeconfig";
 
 impl Lease {

@@ -4,6 +4,7 @@ mod choice;
 pub(crate) mod client;
 pub mod docker;
 mod emulator;
+pub(crate) mod existing;
 mod k3s;
 mod kept;
 mod lease;
@@ -17,7 +18,7 @@ mod run;
 mod spec;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fmt::{self, Debug},
     path::{Path, PathBuf},
     sync::Arc,
@@ -28,6 +29,7 @@ use kube::Client;
 pub use self::{
     choice::{Choice, choose},
     emulator::{Controls, Emulator, EmulatorError, Serving, ServingError},
+    existing::{Existing, ExistingError, Uncleaned},
     k3s::{K3sImage, K3sImageError},
     lease::{Access, Lease, LeaseError},
     node::{Machine, MachineState, NodeAccess, NodeError, NodeOutput},
@@ -42,8 +44,9 @@ pub(crate) use self::{
     emulator::end_all,
     lock::exclusive,
     node::lost,
-    run::{base as run_base, private_directory, write_private},
+    run::{RUN_LABEL, base as run_base, private_directory, write_private},
 };
+use crate::namespace::MANAGED_BY;
 
 /// Something a cluster can do and a check may need.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
@@ -54,6 +57,28 @@ pub enum Capability {
     NodeKubectl,
     /// Limits are enforced, and containers see them as the files of their cgroups.
     Cgroups,
+    /// It is K3s: what K3s packages, and does beside Kubernetes, can be asked about.
+    K3s,
+    /// It is the run's own: what everyone on it relies on may be taken away for a while.
+    Own,
+    /// Arc data services can be launched on it, and disturb nobody else's.
+    Launch,
+    /// Its DNS is behind Service `kube-system/kube-dns`.
+    KubeDns,
+    /// A claim that names no class gets a volume.
+    DefaultClass,
+    /// That volume is one of K3s's local-path.
+    LocalPath,
+}
+
+impl Capability {
+    /// What a cluster that is made for a run can do, whoever makes it.
+    pub(crate) fn of_our_own(spec: &ClusterSpec) -> BTreeSet<Self> {
+        let always = [Self::K3s, Self::Own, Self::Launch];
+        let dns = spec.has(Packaged::Coredns).then_some(Self::KubeDns);
+        let storage = spec.has(Packaged::LocalStorage).then_some([Self::DefaultClass, Self::LocalPath]);
+        always.into_iter().chain(dns).chain(storage.into_iter().flatten()).collect()
+    }
 }
 
 /// A running cluster.
@@ -65,6 +90,10 @@ pub struct Cluster {
     boot: Boot,
     client: Client,
     capabilities: BTreeSet<Capability>,
+    lacks: BTreeMap<Capability, String>,
+    run: String,
+    storage_class: Option<String>,
+    emulated: bool,
     node: Arc<dyn NodeAccess>,
 }
 
@@ -85,6 +114,10 @@ impl Cluster {
             boot: record.boot.clone(),
             client,
             capabilities: record.capabilities.clone(),
+            lacks: record.lacks.clone(),
+            run: record.run.clone(),
+            storage_class: record.storage_class.clone(),
+            emulated: record.emulated,
             node,
         }
     }
@@ -96,7 +129,7 @@ impl Cluster {
 
     /// Whether it is an emulated one, on which nothing is a verdict on K3s itself.
     pub fn is_emulated(&self) -> bool {
-        self.provider == emulator::NAME
+        self.emulated
     }
 
     /// The version its API server reports, such as `v1.34.1+k3s1`.
@@ -127,6 +160,28 @@ impl Cluster {
     /// Whether it can do this.
     pub fn can(&self, capability: Capability) -> bool {
         self.capabilities.contains(&capability)
+    }
+
+    /// Why it cannot do this.
+    pub fn lack(&self, capability: Capability) -> String {
+        let by_provider = || format!("a cluster by provider {} cannot do that", self.provider);
+        self.lacks.get(&capability).cloned().unwrap_or_else(by_provider)
+    }
+
+    /// The StorageClass to ask for where K3s's local-path is not to be had.
+    pub(crate) fn storage_class(&self) -> Option<&str> {
+        self.storage_class.as_deref()
+    }
+
+    /// The id of the run that uses it.
+    pub(crate) fn run(&self) -> &str {
+        &self.run
+    }
+
+    /// The labels of everything that the run makes on it, and by which alone it is removed.
+    pub(crate) fn labels(&self) -> BTreeMap<String, String> {
+        let managed = (MANAGED_BY.0.to_owned(), MANAGED_BY.1.to_owned());
+        [managed, (RUN_LABEL.to_owned(), self.run.clone())].into()
     }
 
     /// The (first) server node itself, for commands and files that are not the API's to give.

@@ -1,6 +1,11 @@
 //! What a provider is: one who makes clusters, finds those made by other processes of the run, and removes them.
 
-use std::{collections::BTreeSet, fmt::Debug, path::Path, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Debug,
+    path::Path,
+    time::Duration,
+};
 
 use futures::future::BoxFuture;
 
@@ -15,12 +20,23 @@ pub const DEFAULT_BOOT_TIMEOUT: Duration = Duration::from_secs(180);
 pub struct ClusterRecord {
     /// The name of the provider that made it.
     pub provider: String,
+    /// The id of the run, whose label everything made on it carries.
+    pub run: String,
     /// The version its API server reports.
     pub version: String,
     /// The stand-in's image, as pods name it.
     pub standin_image: String,
     /// What it can do.
     pub capabilities: BTreeSet<Capability>,
+    /// Why it cannot do what it cannot, where there is more to say than who made it.
+    #[serde(default)]
+    pub lacks: BTreeMap<Capability, String>,
+    /// The StorageClass to ask for where K3s's local-path is not to be had.
+    #[serde(default)]
+    pub storage_class: Option<String>,
+    /// Whether it is an emulated one.
+    #[serde(default)]
+    pub emulated: bool,
     /// What the provider finds it by: a container's id, a VM's name.
     pub handle: String,
     /// How a person looks at it, and removes it, once it is kept: shell commands.

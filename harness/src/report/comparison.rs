@@ -95,6 +95,7 @@ mod tests {
         Report {
             k3s: k3s.to_owned(),
             provider: "docker",
+            is_k3s: true,
             emulated: false,
             choice: None,
             launcher: None,

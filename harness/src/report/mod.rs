@@ -77,6 +77,8 @@ pub struct Report {
     pub k3s: String,
     /// Who made the cluster.
     pub provider: &'static str,
+    /// Whether it is K3s, so that there is a verdict on K3s at all.
+    pub is_k3s: bool,
     /// Whether it was an emulated one, so that nothing here is a verdict on K3s itself.
     pub emulated: bool,
     /// Why it was that provider, where nobody asked for it.

@@ -33,7 +33,8 @@ pub fn render(report: &Report, width: u16, all_evidence: bool) -> String {
 /// Before everything else: on what the checks were asked, where that is not a real K3s, and why on that.
 fn header(report: &Report) -> String {
     let emulated = "Asked of an emulated K3s: no verdict on K3s itself.";
-    let lines = report.emulated.then_some(emulated).into_iter().chain(report.choice.as_deref());
+    let not_k3s = (!report.is_k3s).then_some("Asked of a cluster that is not K3s: no verdict on K3s.");
+    let lines = report.emulated.then_some(emulated).or(not_k3s).into_iter().chain(report.choice.as_deref());
     lines.map(|line| format!("{line}\n")).collect()
 }
 
@@ -51,8 +52,10 @@ fn summary(report: &Report) -> String {
     let applicable = if not_applicable > 0 { format!(", {not_applicable} not applicable") } else { String::new() };
     let k3s = if report.emulated {
         format!("emulated K3s {} ({}; not a verdict on K3s itself)", report.k3s, report.provider)
-    } else {
+    } else if report.is_k3s {
         format!("K3s {} ({})", report.k3s, report.provider)
+    } else {
+        format!("Kubernetes {} ({}; not K3s)", report.k3s, report.provider)
     };
     format!("{k3s}, {arc}: {passed} passed, {failed} failed{applicable}; {:.0} s", report.took.as_secs_f64())
 }
@@ -81,6 +84,7 @@ mod tests {
         Report {
             k3s: "v1.34.1+k3s1".to_owned(),
             provider: "docker",
+            is_k3s: true,
             emulated: false,
             choice: None,
             launcher: Some(("docker.io/k3s-arc/standin:0".to_owned(), true)),
@@ -111,6 +115,13 @@ mod tests {
             "emulated K3s v1.34.1+k3s1 (emulator; not a verdict on K3s itself), Arc data services played by the stand-in: \
              1 passed, 1 failed, 1 not applicable; 61 s"
         );
+    }
+
+    #[test]
+    fn another_distribution_is_never_taken_for_k3s() {
+        let text = render(&Report { k3s: "v1.34.0".to_owned(), is_k3s: false, ..report() }, 100, false);
+        assert!(text.starts_with("Asked of a cluster that is not K3s: no verdict on K3s.\n"), "{text}");
+        assert!(text.contains("\nKubernetes v1.34.0 (docker; not K3s), "), "{text}");
     }
 
     #[test]

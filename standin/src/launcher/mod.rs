@@ -17,7 +17,7 @@ mod stage;
 mod suites;
 mod wait;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use k3s_arc_container::Container;
 use k8s_openapi::{
@@ -46,6 +46,9 @@ use crate::{
 
 /// The container of the launcher's pod (`launcher.yaml` in `microsoft/azure_arc`).
 const CONTAINER: &str = "arc-ci-launcher";
+
+/// How the labels of the launcher's pod begin that say for whom it was launched.
+const OWNER_LABELS: &str = "k3s-arc.";
 
 /// The exit code of a launch that was told to stop: 128 and the number of SIGTERM, as shells have it.
 const INTERRUPTED: u8 = 143;
@@ -274,7 +277,7 @@ impl Launch<'_> {
         let names = self.names.get_or_insert_with(|| Names::at(Timestamp::now())).clone();
         let document = control::document(&self.inputs.settings, &names, &self.inputs.patch)?;
         self.compare_tags(&document["spec"]["docker"]["imageTag"]);
-        let image = self.image().await?;
+        let (image, labels) = self.own().await?;
         self.log.info(format_args!("stand-in: every component runs {image}"));
         let target = Target {
             client: self.client.clone(),
@@ -282,7 +285,7 @@ impl Launch<'_> {
             namespace: names.namespace.clone(),
             data_controller: names.data_controller.clone(),
         };
-        let done = setup::set_up(&self.client, &names, &image, &document, self.options.ready_within, self.log).await;
+        let done = setup::set_up(&self.client, &names, &image, &labels, &document, self.options.ready_within, self.log).await;
         if done.is_err() {
             debug::debug_logs(&self.client, &names.namespace, "setup-failed", self.log).await;
             self.log.warn("what was set up is left for a look at it; the next launch, or CLEAN_ONLY, removes it");
@@ -302,16 +305,20 @@ impl Launch<'_> {
         }
     }
 
-    /// The image of everything that is created: the launcher's own, which is on the node already.
-    async fn image(&self) -> Result<String, LaunchError> {
+    /// The image of everything that is created, and the labels that it gets besides those of all launchers' things: those of the
+    /// launcher's own pod. The image is on the node already, and by the labels whoever launched it tells its things from others'.
+    async fn own(&self) -> Result<(String, BTreeMap<String, String>), LaunchError> {
         let Some((namespace, name)) = &self.options.pod else {
-            return self.options.image.clone().ok_or(LaunchError::Image);
+            return Ok((self.options.image.clone().ok_or(LaunchError::Image)?, BTreeMap::new()));
         };
         let pod = Api::<Pod>::namespaced(self.client.clone(), namespace).get(name).await;
         let pod = pod.attempted(|| format!("reading the launcher's own pod {namespace}/{name}"))?;
+        let mut labels = pod.labels().clone();
+        labels.retain(|label, _| label.starts_with(OWNER_LABELS));
         let containers = pod.spec.map(|spec| spec.containers).unwrap_or_default();
         let own = containers.iter().find(|container| container.name == CONTAINER).or(containers.first());
-        own.and_then(|container| container.image.clone()).or_else(|| self.options.image.clone()).ok_or(LaunchError::Image)
+        let image = own.and_then(|container| container.image.clone()).or_else(|| self.options.image.clone());
+        Ok((image.ok_or(LaunchError::Image)?, labels))
     }
 
     async fn debug_logs(&self, label: &str) -> Result<(), LaunchError> {

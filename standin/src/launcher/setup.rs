@@ -1,6 +1,6 @@
 //! Stage 5: the data controller is deployed, and waited for until it is ready.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use futures::future::try_join_all;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -28,14 +28,19 @@ pub(super) async fn set_up(
     client: &Client,
     names: &Names,
     image: &str,
+    labels: &BTreeMap<String, String>,
     document: &Value,
     ready_within: Duration,
     log: &Log,
 ) -> Result<(), LaunchError> {
-    let definitions = objects::definitions()?;
+    let mut definitions = objects::definitions()?;
+    let mut objects = objects::objects(names, image)?;
+    for manifest in definitions.iter_mut().chain(&mut objects) {
+        manifest.object.labels_mut().extend(labels.clone());
+    }
     log.info(format_args!("creating {} custom resource definitions", definitions.len()));
     try_join_all(definitions.iter().map(|definition| definition.apply(client))).await?;
-    for object in objects::objects(names, image)? {
+    for object in objects {
         object.apply(client).await?;
         log.info(format_args!("created {}", object.title()));
     }

@@ -24,7 +24,9 @@ impl ClusterDns {
     /// Reads it.
     pub(super) async fn read(cx: &Context) -> Result<Self, Failure> {
         let service = cx.api_in::<Service>(NAMESPACE).get("kube-dns").await?;
-        let config = cx.api_in::<ConfigMap>(NAMESPACE).get("coredns").await?.data.unwrap_or_default();
+        // Only K3s is certain to have it under this name.
+        let config =
+            cx.api_in::<ConfigMap>(NAMESPACE).get_opt("coredns").await?.and_then(|config| config.data).unwrap_or_default();
         Ok(Self {
             addresses: service.spec.and_then(|spec| spec.cluster_ips).unwrap_or_default(),
             zone: config.get("Corefile").and_then(|corefile| zone(corefile)).unwrap_or(DEFAULT_ZONE).to_owned(),

@@ -15,7 +15,7 @@ use super::{
     objects::{self, is_ready, reverse_name},
 };
 use crate::{
-    check::{Access, Area, Check, Context, Evidence, Failure},
+    check::{Access, Area, Capability, Check, Context, Evidence, Failure},
     probe::dns::Kind,
     wait::{self, Seen},
 };
@@ -25,7 +25,7 @@ pub const COREDNS_RESTART: Check = Check {
     area: Area::Dns,
     name: "coredns_restart",
     question: "Are answers still right after CoreDNS's pod was deleted?",
-    needs: &[],
+    needs: &[Capability::KubeDns, Capability::K3s, Capability::Own],
     access: Access::Alone,
     on_arc: false,
     ask: |cx, evidence| Box::pin(ask(cx, evidence)),

@@ -16,7 +16,7 @@ use super::{
     survey::Survey,
 };
 use crate::{
-    check::{Access, Area, Check, Context, Evidence, Failure},
+    check::{Access, Area, Capability, Check, Context, Evidence, Failure},
     probe::dns::Kind,
 };
 
@@ -25,7 +25,7 @@ pub const HEADLESS_SERVICE: Check = Check {
     area: Area::Dns,
     name: "headless_service",
     question: "Does a headless Service's name stand for exactly its ready pods, also after scaling?",
-    needs: &[],
+    needs: &[Capability::KubeDns],
     access: Access::Shared,
     on_arc: false,
     ask: |cx, evidence| Box::pin(ask(cx, evidence)),

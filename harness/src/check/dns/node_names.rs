@@ -7,7 +7,7 @@ use kube::{ResourceExt, api::ListParams};
 
 use super::{cluster_dns::ClusterDns, objects::reverse_name, survey::Survey};
 use crate::{
-    check::{Access, Area, Check, Context, Evidence, Failure},
+    check::{Access, Area, Capability, Check, Context, Evidence, Failure},
     probe::dns::Kind,
 };
 
@@ -20,7 +20,7 @@ pub const NODE_NAMES: Check = Check {
     area: Area::Dns,
     name: "node_names",
     question: "Do pods resolve the nodes' names, as far as K3s serves them?",
-    needs: &[],
+    needs: &[Capability::KubeDns, Capability::K3s],
     access: Access::Shared,
     on_arc: false,
     ask: |cx, evidence| Box::pin(ask(cx, evidence)),

@@ -1,14 +1,14 @@
 //! The `/etc/resolv.conf` that a pod is given.
 
 use super::{cluster_dns::ClusterDns, survey::Survey};
-use crate::check::{Access, Area, Check, Context, Evidence, Failure};
+use crate::check::{Access, Area, Capability, Check, Context, Evidence, Failure};
 
 /// Does a pod get the `/etc/resolv.conf` that the kubelet should write?
 pub const RESOLV_CONF: Check = Check {
     area: Area::Dns,
     name: "resolv_conf",
     question: "Does a pod get the /etc/resolv.conf that the kubelet should write?",
-    needs: &[],
+    needs: &[Capability::KubeDns],
     access: Access::Shared,
     on_arc: false,
     ask: |cx, evidence| Box::pin(ask(cx, evidence)),

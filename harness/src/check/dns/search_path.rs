@@ -4,14 +4,14 @@ use k8s_openapi::api::core::v1::Service;
 use kube::ResourceExt;
 
 use super::{cluster_dns::ClusterDns, objects, survey::Survey};
-use crate::check::{Access, Area, Check, Context, Evidence, Failure};
+use crate::check::{Access, Area, Capability, Check, Context, Evidence, Failure};
 
 /// Do `kubernetes.default` and a Service of the pod's own namespace resolve in every form that the search list allows?
 pub const SEARCH_PATH: Check = Check {
     area: Area::Dns,
     name: "search_path",
     question: "Do kubernetes.default and a Service of the pod's own namespace resolve in every form that the search list allows?",
-    needs: &[],
+    needs: &[Capability::KubeDns],
     access: Access::Shared,
     on_arc: false,
     ask: |cx, evidence| Box::pin(ask(cx, evidence)),

@@ -9,7 +9,7 @@ use super::{
     survey::Survey,
 };
 use crate::{
-    check::{Access, Area, Check, Context, Evidence, Failure},
+    check::{Access, Area, Capability, Check, Context, Evidence, Failure},
     probe::dns::Kind,
 };
 
@@ -18,7 +18,7 @@ pub const CLUSTER_IP: Check = Check {
     area: Area::Dns,
     name: "cluster_ip",
     question: "Does a Service's name stand for its cluster IP, whether or not anything is ready behind it?",
-    needs: &[],
+    needs: &[Capability::KubeDns],
     access: Access::Shared,
     on_arc: false,
     ask: |cx, evidence| Box::pin(cluster_ip(cx, evidence)),
@@ -29,7 +29,7 @@ pub const NAMED_PORTS: Check = Check {
     area: Area::Dns,
     name: "named_ports",
     question: "Do a Service's named ports have SRV records, and no other port?",
-    needs: &[],
+    needs: &[Capability::KubeDns],
     access: Access::Shared,
     on_arc: false,
     ask: |cx, evidence| Box::pin(named_ports(cx, evidence)),
@@ -40,7 +40,7 @@ pub const REVERSE: Check = Check {
     area: Area::Dns,
     name: "reverse",
     question: "Does a reverse look-up of a cluster IP give its Service's name?",
-    needs: &[],
+    needs: &[Capability::KubeDns],
     access: Access::Shared,
     on_arc: false,
     ask: |cx, evidence| Box::pin(reverse(cx, evidence)),
@@ -51,7 +51,7 @@ pub const EXTERNAL_NAME: Check = Check {
     area: Area::Dns,
     name: "external_name",
     question: "Is an ExternalName Service an alias for the name it was given?",
-    needs: &[],
+    needs: &[Capability::KubeDns],
     access: Access::Shared,
     on_arc: false,
     ask: |cx, evidence| Box::pin(external_name(cx, evidence)),
@@ -62,7 +62,7 @@ pub const MISSING_NAMES: Check = Check {
     area: Area::Dns,
     name: "missing_names",
     question: "Is a name that does not exist denied by the cluster's zone itself?",
-    needs: &[],
+    needs: &[Capability::KubeDns],
     access: Access::Shared,
     on_arc: false,
     ask: |cx, evidence| Box::pin(missing_names(cx, evidence)),

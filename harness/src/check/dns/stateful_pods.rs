@@ -9,7 +9,7 @@ use super::{
     survey::Survey,
 };
 use crate::{
-    check::{Access, Area, Check, Context, Evidence, Failure},
+    check::{Access, Area, Capability, Check, Context, Evidence, Failure},
     probe::dns::Kind,
 };
 
@@ -18,7 +18,7 @@ pub const STATEFUL_PODS: Check = Check {
     area: Area::Dns,
     name: "stateful_pods",
     question: "Do a StatefulSet's pods have names of their own, in reverse too, that follow a replaced pod?",
-    needs: &[],
+    needs: &[Capability::KubeDns],
     access: Access::Shared,
     on_arc: false,
     ask: |cx, evidence| Box::pin(ask(cx, evidence)),

@@ -8,7 +8,7 @@ use super::{
     survey::{PATIENCE, told},
 };
 use crate::{
-    check::{Access, Area, Check, Context, Evidence, Failure},
+    check::{Access, Area, Capability, Check, Context, Evidence, Failure},
     probe::{
         Probe, Request,
         dns::{self, Kind, Query, Record, Reply, Transport},
@@ -20,7 +20,7 @@ pub const TRANSPORTS: Check = Check {
     area: Area::Dns,
     name: "transports",
     question: "Are answers the same over UDP and TCP, and those too large for a datagram marked as cut?",
-    needs: &[],
+    needs: &[Capability::KubeDns],
     access: Access::Shared,
     on_arc: false,
     ask: |cx, evidence| Box::pin(ask(cx, evidence)),

@@ -13,7 +13,7 @@ use kube::{
 
 use super::workload::{complete, resource};
 use crate::{
-    check::{Access, Area, Check, Context, Evidence, Failure},
+    check::{Access, Area, Capability, Check, Context, Evidence, Failure},
     wait,
 };
 
@@ -22,7 +22,7 @@ pub const PACKAGED_COMPONENTS: Check = Check {
     area: Area::Readiness,
     name: "packaged_components",
     question: "Are CoreDNS, local-path and whatever else K3s packages available?",
-    needs: &[],
+    needs: &[Capability::K3s],
     access: Access::Shared,
     on_arc: false,
     ask: |cx, evidence| Box::pin(packaged_components(cx, evidence)),
@@ -41,7 +41,8 @@ pub const DEFAULT_STORAGE_CLASS: Check = Check {
 
 const NAMESPACE: &str = "kube-system";
 /// Without these nothing of Arc comes to run; metrics-server and Traefik are left out by choice.
-const NEEDED: [&str; 2] = ["coredns", "local-path-provisioner"];
+const COREDNS: &str = "coredns";
+const PROVISIONER: &str = "local-path-provisioner";
 /// A component that was just restarted may take as long.
 const AVAILABLE_WITHIN: Duration = Duration::from_secs(60);
 /// The annotation that makes a class the default ("Storage Classes", Kubernetes documentation).
@@ -59,13 +60,15 @@ async fn packaged_components(cx: &Context, evidence: &mut Evidence) -> Result<()
         ("DaemonSet", daemon_set.name_any(), wanted)
     });
     let there: Vec<_> = deployments.chain(daemon_sets).collect();
-    for name in NEEDED {
+    // Where claims are for another class, it was left out by choice, too.
+    let needed: Vec<&str> = [COREDNS].into_iter().chain(cx.cluster().can(Capability::LocalPath).then_some(PROVISIONER)).collect();
+    for name in &needed {
         let found = there.iter().any(|(_, there, _)| there == name);
         evidence.require(found, format!("Deployment {name} is in {NAMESPACE}"), "it is not there")?;
     }
     for (kind, name, wanted) in there {
         // Someone's choice, where K3s and Arc do without.
-        if wanted == 0 && !NEEDED.contains(&name.as_str()) {
+        if wanted == 0 && !needed.contains(&name.as_str()) {
             evidence.saw(format!("{kind} {name}"), "scaled to no pods");
             continue;
         }

@@ -6,7 +6,7 @@ use k8s_openapi::{
 };
 use kube::{ResourceExt, api::ListParams};
 
-use crate::check::{Access, Area, Check, Context, Evidence, Failure};
+use crate::check::{Access, Area, Capability, Check, Context, Evidence, Failure};
 
 /// Has no container been restarted, killed or evicted since Arc data services were launched?
 pub const STEADY: Check = Check {
@@ -30,7 +30,9 @@ async fn ask(cx: &Context, evidence: &mut Evidence) -> Result<(), Failure> {
 
     let mut restarts = Vec::new();
     let mut serious = Vec::new();
-    for namespace in [launch.namespace.as_str(), KUBE_SYSTEM] {
+    // On somebody else's cluster, what runs there beside Arc is no concern of ours.
+    let kube_system = cx.cluster().can(Capability::Own).then_some(KUBE_SYSTEM);
+    for namespace in [launch.namespace.as_str()].into_iter().chain(kube_system) {
         let pods = cx.api_in::<Pod>(namespace).list(&ListParams::default()).await?.items;
         let containers: Vec<(String, &ContainerStatus)> = pods.iter().flat_map(containers).collect();
         restarts.extend(containers.iter().filter_map(|(pod, container)| restart(pod, container, since)));

@@ -3,7 +3,7 @@
 use super::claims;
 use crate::{
     check::{Area, Check, Context, Evidence, Failure},
-    cluster::Access,
+    cluster::{Access, Capability},
 };
 use kube::api::PostParams;
 
@@ -12,7 +12,7 @@ pub const READ_WRITE_MANY_IS_REFUSED: Check = Check {
     area: Area::Storage,
     name: "read_write_many_is_refused",
     question: "Is a ReadWriteMany claim refused, and does an event say why?",
-    needs: &[],
+    needs: &[Capability::LocalPath],
     access: Access::Shared,
     on_arc: false,
     ask: |cx, evidence| Box::pin(ask(cx, evidence)),

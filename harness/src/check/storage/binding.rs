@@ -6,7 +6,7 @@ use kube::{ResourceExt, api::ListParams};
 use super::{LOCAL_PATH, STORAGE_DIRECTORY, claims};
 use crate::{
     check::{Area, Check, Context, Evidence, Failure},
-    cluster::Access,
+    cluster::{Access, Capability},
     probe::files::Act,
 };
 
@@ -15,7 +15,7 @@ pub const A_CLAIM_WAITS_THEN_BINDS: Check = Check {
     area: Area::Storage,
     name: "a_claim_waits_then_binds",
     question: "Does a claim wait for a pod that wants it, and then become the volume that local-path documents?",
-    needs: &[],
+    needs: &[Capability::LocalPath],
     access: Access::Shared,
     on_arc: false,
     ask: |cx, evidence| Box::pin(ask(cx, evidence)),

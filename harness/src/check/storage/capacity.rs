@@ -5,7 +5,7 @@ use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use super::claims;
 use crate::{
     check::{Area, Check, Context, Evidence, Failure},
-    cluster::Access,
+    cluster::{Access, Capability},
     probe::files::{Act, Done},
     quantity::{Amount, amount_in},
 };
@@ -15,7 +15,7 @@ pub const CAPACITY_IS_NOT_ENFORCED: Check = Check {
     area: Area::Storage,
     name: "capacity_is_not_enforced",
     question: "Does a volume take more than its claim asked for, as local-path documents (capacity is not enforced)?",
-    needs: &[],
+    needs: &[Capability::LocalPath],
     access: Access::Shared,
     on_arc: false,
     ask: |cx, evidence| Box::pin(ask(cx, evidence)),

@@ -6,7 +6,7 @@ use kube::{ResourceExt, api::ListParams};
 use super::{LOCAL_PATH, PROVISIONER};
 use crate::{
     check::{Area, Check, Context, Evidence, Failure},
-    cluster::Access,
+    cluster::{Access, Capability},
 };
 
 /// See its question.
@@ -14,7 +14,7 @@ pub const DEFAULT_CLASS: Check = Check {
     area: Area::Storage,
     name: "default_class",
     question: "Is local-path the one default StorageClass, with the parameters that K3s gives it?",
-    needs: &[],
+    needs: &[Capability::LocalPath],
     access: Access::Shared,
     on_arc: false,
     ask: |cx, evidence| Box::pin(ask(cx, evidence)),

@@ -12,7 +12,7 @@ pub const VOLUMES_ARE_OPEN_TO_ANY_USER: Check = Check {
     area: Area::Storage,
     name: "volumes_are_open_to_any_user",
     question: "Can a user other than root write to a volume, while the node's storage directory is closed to others?",
-    needs: &[Capability::NodeExec],
+    needs: &[Capability::NodeExec, Capability::LocalPath],
     access: Access::Shared,
     on_arc: false,
     ask: |cx, evidence| Box::pin(ask(cx, evidence)),

@@ -3,7 +3,7 @@
 use super::claims;
 use crate::{
     check::{Area, Check, Context, Evidence, Failure},
-    cluster::Access,
+    cluster::{Access, Capability},
     probe::files::{Act, Done},
 };
 
@@ -12,7 +12,7 @@ pub const DATA_OUTLIVES_ITS_POD: Check = Check {
     area: Area::Storage,
     name: "data_outlives_its_pod",
     question: "Does a pod find on its volume what the pod before it wrote?",
-    needs: &[],
+    needs: &[Capability::DefaultClass],
     access: Access::Shared,
     on_arc: false,
     ask: |cx, evidence| Box::pin(ask(cx, evidence)),

@@ -27,7 +27,7 @@ pub const RECLAIM_DELETE: Check = Check {
     area: Area::Storage,
     name: "reclaim_delete",
     question: "Does deleting a claim of the default class remove its volume and empty the node's disk?",
-    needs: &[Capability::NodeExec],
+    needs: &[Capability::NodeExec, Capability::LocalPath],
     access: Access::Shared,
     on_arc: false,
     ask: |cx, evidence| Box::pin(ask_delete(cx, evidence)),
@@ -38,7 +38,7 @@ pub const RECLAIM_RETAIN: Check = Check {
     area: Area::Storage,
     name: "reclaim_retain",
     question: "Does a volume of a class with reclaimPolicy Retain, and what is in it, stay when its claim is deleted?",
-    needs: &[Capability::NodeExec],
+    needs: &[Capability::NodeExec, Capability::LocalPath],
     access: Access::Shared,
     on_arc: false,
     ask: |cx, evidence| Box::pin(ask_retain(cx, evidence)),
@@ -71,7 +71,7 @@ async fn ask_retain(cx: &Context, evidence: &mut Evidence) -> Result<(), Failure
 
 async fn retain(cx: &Context, evidence: &mut Evidence) -> Result<(), Failure> {
     let class = StorageClass {
-        metadata: ObjectMeta { name: Some(class_name(cx)), labels: Some(claims::labels()), ..ObjectMeta::default() },
+        metadata: ObjectMeta { name: Some(class_name(cx)), labels: Some(cx.cluster().labels()), ..ObjectMeta::default() },
         provisioner: PROVISIONER.to_owned(),
         reclaim_policy: Some("Retain".to_owned()),
         volume_binding_mode: Some("WaitForFirstConsumer".to_owned()),
@@ -82,7 +82,7 @@ async fn retain(cx: &Context, evidence: &mut Evidence) -> Result<(), Failure> {
     let (retained, other) = try_join(Volume::filled(cx, retained), Volume::filled(cx, claims::claim(OTHER))).await?;
     evidence.saw("volume", &retained).saw("volume of the default class", &other);
     evidence.require(retained.policy == "Retain", "the volume has its class's reclaim policy", &retained.policy)?;
-    let labels = Patch::Merge(json!({"metadata": {"labels": claims::labels()}}));
+    let labels = Patch::Merge(json!({"metadata": {"labels": cx.cluster().labels()}}));
     cx.api_all::<PersistentVolume>().patch_metadata(&retained.name, &PatchParams::default(), &labels).await?;
 
     retained.delete_claim(cx).await?;

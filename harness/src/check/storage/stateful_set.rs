@@ -17,7 +17,7 @@ use kube::{
 use super::claims;
 use crate::{
     check::{Area, Check, Context, Evidence, Failure},
-    cluster::Access,
+    cluster::{Access, Capability},
     probe::{
         Probe, Report, Request,
         files::{self, Act, Done},
@@ -30,7 +30,7 @@ pub const CLAIMS_OUTLIVE_THEIR_STATEFUL_SET: Check = Check {
     area: Area::Storage,
     name: "claims_outlive_their_stateful_set",
     question: "Do a StatefulSet's claims and data outlive it, and does its successor find them?",
-    needs: &[],
+    needs: &[Capability::DefaultClass],
     access: Access::Shared,
     on_arc: false,
     ask: |cx, evidence| Box::pin(ask(cx, evidence)),

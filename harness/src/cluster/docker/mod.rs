@@ -10,7 +10,7 @@ mod preload;
 mod remove;
 mod survey;
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
 use futures::{FutureExt, future::BoxFuture};
 use testcontainers::bollard;
@@ -162,11 +162,17 @@ impl Docker {
             // Nothing waits for it: kubelets spare images for their first minutes. Once begun it goes on without us.
             tokio::spawn(async move { cache::pin(&node).await });
         }
+        let mut capabilities = Capability::of_our_own(spec);
+        capabilities.extend([Capability::NodeExec, Capability::NodeKubectl, Capability::Cgroups]);
         Ok(ClusterRecord {
             provider: self.name().to_owned(),
+            run: run.id().to_owned(),
             version,
             standin_image: standin.to_owned(),
-            capabilities: [Capability::NodeExec, Capability::NodeKubectl, Capability::Cgroups].into(),
+            capabilities,
+            lacks: BTreeMap::new(),
+            storage_class: None,
+            emulated: false,
             handle: id,
             commands: vec![
                 format!("kubectl --kubeconfig {} get pods -A", kubeconfig.display()),

@@ -102,7 +102,7 @@ async fn remove_one(engine: &Docker, thing: Thing) -> Result<Removed, DockerErro
     let removed = match &thing.what {
         Removed::Network(_) => engine.remove_network(id).await,
         Removed::Volume(_) => engine.remove_volume(id, Some(RemoveVolumeOptionsBuilder::default().force(true).build())).await,
-        Removed::Container(_) | Removed::Directory(_) => {
+        Removed::Container(_) | Removed::Object(_) | Removed::Directory(_) => {
             let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
             engine.remove_container(id, Some(options)).await
         }

@@ -9,7 +9,7 @@ mod node;
 mod running;
 mod serving;
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
 use futures::{FutureExt, future::BoxFuture};
 use k3s_arc_emulator::NodeSpec;
@@ -27,8 +27,8 @@ use super::{
 };
 use crate::image;
 
-/// The name of this provider: what does not say it is a real K3s.
-pub(crate) const NAME: &str = "emulator";
+/// The name of this provider.
+const NAME: &str = "emulator";
 
 /// Beside a cluster's kubeconfig: the root folders of its nodes.
 const NODES: &str = "nodes";
@@ -73,11 +73,17 @@ impl Emulator {
             Ok(served) => served.map_err(|source| EmulatorError::NotServed { source })?,
             Err(_) => return Err(EmulatorError::Deadline { after: self.boot_timeout, missing: stage.now() }),
         };
+        let mut capabilities = Capability::of_our_own(spec);
+        capabilities.extend([Capability::NodeExec, Capability::Cgroups]);
         Ok(ClusterRecord {
             provider: self.name().to_owned(),
+            run: run.id().to_owned(),
             version,
             standin_image: self.standin_image.clone(),
-            capabilities: [Capability::NodeExec, Capability::Cgroups].into(),
+            capabilities,
+            lacks: BTreeMap::new(),
+            storage_class: None,
+            emulated: true,
             handle,
             // It ends with this process; what is left of it are files.
             commands: vec![format!("ls {}", nodes.display()), format!("k3s-arc down {}", run.id())],

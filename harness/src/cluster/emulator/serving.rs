@@ -28,7 +28,7 @@ pub enum ServingError {
     Start(#[from] StartError),
     /// Its kubeconfig could not be written.
     #[error("the kubeconfig {} could not be written", .path.display())]
-    #[diagnostic(code(k3s_arc::emulator), help("name another file with --kubeconfig"))]
+    #[diagnostic(code(k3s_arc::emulator), help("name another file with --write-kubeconfig"))]
     Kubeconfig {
         /// Which.
         path: PathBuf,

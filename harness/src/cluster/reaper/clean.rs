@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::cluster::docker;
+use crate::cluster::{docker, existing};
 
 /// Why something of a run is still there.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
@@ -19,6 +19,18 @@ pub enum CleanError {
         run: String,
         /// What came back.
         source: docker::DockerError,
+    },
+    /// A cluster that is not the run's own still has something of it.
+    #[error("not everything of run {run} could be removed from the cluster that it used")]
+    #[diagnostic(
+        code(k3s_arc::clean),
+        help("what is left carries the label k3s-arc.run={run}; `k3s-arc down {run}` tries again, and so does the next run")
+    )]
+    Existing {
+        /// The run's id.
+        run: String,
+        /// What came back.
+        source: existing::Uncleaned,
     },
     /// The run's directory is still there.
     #[error("the directory of run {run} could not be removed")]
@@ -40,6 +52,8 @@ pub enum Removed {
     Network(String),
     /// A volume, by name.
     Volume(String),
+    /// An object of a cluster that exists, with all that belongs to it.
+    Object(String),
     /// A directory and all below it.
     Directory(PathBuf),
 }
@@ -50,6 +64,7 @@ impl fmt::Display for Removed {
             Self::Container(name) => write!(f, "container {name}"),
             Self::Network(name) => write!(f, "network {name}"),
             Self::Volume(name) => write!(f, "volume {name}"),
+            Self::Object(title) => f.write_str(title),
             Self::Directory(path) => write!(f, "directory {}", path.display()),
         }
     }
@@ -70,6 +85,8 @@ pub(in crate::cluster) async fn clean(directory: &Path, run: &str) -> Result<Vec
         let gone = docker::remove_run(run).await;
         removed = gone.map_err(|source| CleanError::Docker { run: run.to_owned(), source })?;
     }
+    let gone = existing::clean(directory).await.map_err(|source| CleanError::Existing { run: run.to_owned(), source })?;
+    removed.extend(gone.into_iter().map(Removed::Object));
     match remove_tree(directory) {
         Ok(()) => removed.push(Removed::Directory(directory.to_owned())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}

@@ -9,7 +9,6 @@ use kube::{
 
 use super::{FIELD_MANAGER, Launch, LaunchError, delete, job::is_job};
 use crate::launcher::overlay::title;
-use crate::namespace::MANAGED_BY;
 
 impl Launch {
     /// Applies everything; gives the uid of the launcher's Job.
@@ -31,7 +30,7 @@ impl Launch {
         let refused = |error: &kube::Error| self.refused(format!("apply {title}"), error);
         let api = self.api_of(object).await.map_err(|error| refused(&error))?;
         if let Some(existing) = api.get_opt(&name).await.map_err(|error| refused(&error))? {
-            if !is_ours(&existing) {
+            if !self.is_ours(&existing) {
                 return Err(LaunchError::Taken { object: title });
             }
             // A Job cannot be changed, and what is being deleted takes no changes with it.
@@ -43,6 +42,11 @@ impl Launch {
         let applied = api.patch(&name, &parameters, &Patch::Apply(object)).await.map_err(|error| refused(&error))?;
         tracing::debug!("{title} applied");
         Ok(applied)
+    }
+
+    /// Whether this run made it. Another run's launch, on a cluster that several use, is as foreign as anybody's.
+    pub(super) fn is_ours(&self, object: &DynamicObject) -> bool {
+        self.labels.iter().all(|(key, value)| object.labels().get(key) == Some(value))
     }
 
     /// The API for an object's kind, in its namespace if the kind has one.
@@ -62,8 +66,4 @@ impl Launch {
             }
         })
     }
-}
-
-pub(super) fn is_ours(object: &DynamicObject) -> bool {
-    object.labels().get(MANAGED_BY.0).is_some_and(|value| value == MANAGED_BY.1)
 }

@@ -10,7 +10,7 @@ use kube::{
 };
 use tokio::time::Instant;
 
-use super::{Launch, LaunchError, apply::is_ours, job::is_job};
+use super::{Launch, LaunchError, job::is_job};
 use crate::{
     launcher::overlay::title,
     wait::{self, WaitError},
@@ -28,7 +28,7 @@ pub(super) async fn all(launch: &Launch) -> Result<(), LaunchError> {
             Err(error) => return Err(refused(&error)),
         };
         match api.get_opt(&object.name_any()).await.map_err(|error| refused(&error))? {
-            Some(existing) if is_ours(&existing) => {
+            Some(existing) if launch.is_ours(&existing) => {
                 request(launch, &api, &existing, DeleteParams::background()).await?;
                 going.push((api, existing));
             }

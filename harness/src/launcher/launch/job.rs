@@ -1,5 +1,7 @@
 //! The launcher's Job in what was rendered, and what is changed in it.
 
+use std::collections::BTreeMap;
+
 use kube::{ResourceExt, core::DynamicObject};
 use serde_json::{Value, json};
 
@@ -19,8 +21,15 @@ pub(super) struct LauncherJob {
 }
 
 impl LauncherJob {
-    /// Finds the Job, and sets its mode and, if the stand-in is to play the launcher, its image.
-    pub(super) fn adjust(objects: &mut [DynamicObject], standin: Option<&str>, mode: LauncherMode) -> Result<Self, LaunchError> {
+    /// Finds the Job, and sets its mode, the labels of its pod, and, if the stand-in is to play the launcher, its image.
+    ///
+    /// The stand-in gives what it makes the labels of its pod, so that all of it can be told from others'.
+    pub(super) fn adjust(
+        objects: &mut [DynamicObject],
+        standin: Option<&str>,
+        mode: LauncherMode,
+        labels: &BTreeMap<String, String>,
+    ) -> Result<Self, LaunchError> {
         for object in objects.iter_mut().filter(|object| is_job(object)) {
             let (namespace, name) = (object.namespace().unwrap_or_else(|| "default".to_owned()), object.name_any());
             let containers = object.data.pointer_mut("/spec/template/spec/containers").and_then(Value::as_array_mut);
@@ -38,6 +47,9 @@ impl LauncherJob {
                 set_variable(container, "LAUNCHER_MODE", mode);
             }
             let image = container["image"].as_str().unwrap_or_default().to_owned();
+            for (label, value) in labels {
+                object.data["spec"]["template"]["metadata"]["labels"][label] = value.as_str().into();
+            }
             return Ok(Self { namespace, name, container: CONTAINER.to_owned(), image });
         }
         Err(LaunchError::NoLauncher { container: CONTAINER })
@@ -67,9 +79,25 @@ mod tests {
 
     const RECORDED: &str = include_str!("../../../../tests/fixtures/rendered/k3s.yaml");
 
+    fn labels() -> BTreeMap<String, String> {
+        [("k3s-arc.run".to_owned(), "mine".to_owned())].into()
+    }
+
+    #[test]
+    fn its_pod_carries_the_labels_beside_its_own() {
+        let mut objects = Rendered::parse(
+            "apiVersion: batch/v1\nkind: Job\nmetadata: {name: x}\nspec: {template: {metadata: {labels: {a: b}}, \
+             spec: {containers: [{name: arc-ci-launcher, image: i}]}}}\n",
+        )
+        .unwrap()
+        .into_objects();
+        LauncherJob::adjust(&mut objects, None, LauncherMode::Full, &labels()).unwrap();
+        assert_eq!(objects[0].data["spec"]["template"]["metadata"]["labels"], json!({"a": "b", "k3s-arc.run": "mine"}));
+    }
+
     fn adjusted(standin: Option<&str>, mode: LauncherMode) -> (LauncherJob, Value) {
         let mut objects = Rendered::parse(RECORDED).unwrap().into_objects();
-        let job = LauncherJob::adjust(&mut objects, standin, mode).unwrap();
+        let job = LauncherJob::adjust(&mut objects, standin, mode, &labels()).unwrap();
         let container = objects.last().unwrap().data.pointer("/spec/template/spec/containers/0").unwrap().clone();
         (job, container)
     }
@@ -107,7 +135,7 @@ mod tests {
     fn a_tree_without_a_launcher_is_refused() {
         let mut objects =
             Rendered::parse("apiVersion: batch/v1\nkind: Job\nmetadata: {name: x}\nspec: {}\n").unwrap().into_objects();
-        let error = LauncherJob::adjust(&mut objects, None, LauncherMode::Full).unwrap_err();
+        let error = LauncherJob::adjust(&mut objects, None, LauncherMode::Full, &labels()).unwrap_err();
         assert!(matches!(error, LaunchError::NoLauncher { .. }), "{error}");
     }
 }

@@ -13,7 +13,7 @@ mod log;
 mod names;
 mod pod;
 
-use std::{fmt::Debug, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, fmt::Debug, path::PathBuf, time::Duration};
 
 use kube::{Api, Client, core::DynamicObject};
 use tokio::time::{Instant, timeout_at};
@@ -24,7 +24,6 @@ use super::{Inputs, Masker, Outcome, Overlay, OverlayError, Problem, Rendered, R
 use crate::{
     cluster::Cluster,
     config::{Config, LauncherImage},
-    namespace::MANAGED_BY,
 };
 
 /// Who the API server is told owns the fields we apply.
@@ -65,6 +64,8 @@ pub struct LaunchOptions {
     pub test_env: Option<PathBuf>,
     /// Variables of `.test.env` that are to have other values, such as `SKIP_POSTCLEAN` 1.
     pub overrides: Vec<(String, String)>,
+    /// The StorageClass that the built-in tree asks for, where K3s's is not to be had.
+    pub storage_class: Option<String>,
     /// Who plays the launcher.
     pub image: LauncherImage,
     /// How far it goes.
@@ -89,6 +90,7 @@ impl LaunchOptions {
             tree: None,
             test_env: None,
             overrides: Vec::new(),
+            storage_class: None,
             image,
             mode: LauncherMode::Full,
             pod_ready: POD_READY,
@@ -111,6 +113,7 @@ impl LaunchOptions {
             test_env: self.test_env.clone(),
             fill_in: self.image == LauncherImage::Standin,
             overrides: self.overrides.clone(),
+            storage_class: self.storage_class.clone(),
         };
         let tree = self.tree.clone();
         // Files, and a tree that a user named: not on the runtime's threads.
@@ -134,6 +137,8 @@ pub struct Launch {
     standin: bool,
     masker: Masker,
     warnings: Vec<Problem>,
+    /// What everything that is applied carries.
+    labels: BTreeMap<String, String>,
     pod_ready: Duration,
     deadline: Duration,
     deletion: Duration,
@@ -145,19 +150,20 @@ impl Launch {
     /// # Errors
     /// [`LaunchError::Overlay`], which tells everything that is wrong with the inputs, or [`LaunchError::NoLauncher`].
     pub async fn prepare(cluster: &Cluster, options: &LaunchOptions) -> Result<Self, LaunchError> {
-        let staged = options.stage().await?;
+        let storage_class = options.storage_class.clone().or_else(|| cluster.storage_class().map(str::to_owned));
+        let staged = LaunchOptions { storage_class, ..options.clone() }.stage().await?;
         let rendered = Renderer::of(cluster).render(&staged).await?;
         let image = match options.image {
             LauncherImage::Standin => Some(cluster.standin_image()),
             LauncherImage::Tree => None,
         };
-        let launch = Self::of(cluster.client(), rendered, image, staged.test_env().masker(), options)?;
+        let launch = Self::of(cluster, rendered, image, staged.test_env().masker(), options)?;
         Ok(Self { warnings: staged.warnings().to_vec(), ..launch })
     }
 
     /// A launch of what was rendered, by the stand-in's image where one is given.
     fn of(
-        client: Client,
+        cluster: &Cluster,
         rendered: Rendered,
         standin: Option<&str>,
         masker: Masker,
@@ -165,17 +171,17 @@ impl Launch {
     ) -> Result<Self, LaunchError> {
         let mut objects = rendered.into_objects();
         for object in &mut objects {
-            let labels = object.metadata.labels.get_or_insert_default();
-            labels.insert(MANAGED_BY.0.to_owned(), MANAGED_BY.1.to_owned());
+            object.metadata.labels.get_or_insert_default().extend(cluster.labels());
         }
-        let job = LauncherJob::adjust(&mut objects, standin, options.mode)?;
+        let job = LauncherJob::adjust(&mut objects, standin, options.mode, &cluster.labels())?;
         Ok(Self {
-            client,
+            client: cluster.client(),
             objects,
             job,
             standin: standin.is_some(),
             masker,
             warnings: Vec::new(),
+            labels: cluster.labels(),
             pod_ready: options.pod_ready,
             deadline: options.deadline,
             deletion: options.deletion,

@@ -21,6 +21,9 @@ use crate::launcher::{
 /// A launcher's tree is a few KiB; a folder that was not meant is not.
 const LIMIT_BYTES: u64 = 8 << 20;
 
+/// The StorageClass that K3s brings, and the built-in tree asks for.
+const LOCAL_PATH: &str = "local-path";
+
 /// What a tree is to be filled in with.
 #[derive(Debug, Clone, Default)]
 pub struct Inputs {
@@ -31,6 +34,8 @@ pub struct Inputs {
     pub fill_in: bool,
     /// Variables of `.test.env` that are to have other values.
     pub overrides: Vec<(String, String)>,
+    /// The StorageClass that the built-in tree asks for, where K3s's is not to be had.
+    pub storage_class: Option<String>,
 }
 
 /// A tree in a folder of its own, which only this user can read and which is gone when this is dropped.
@@ -55,6 +60,10 @@ impl Staged {
         let tree = match root {
             Root::Embedded => {
                 for (path, text) in embedded::FILES {
+                    let text = match &inputs.storage_class {
+                        Some(class) => text.replace(LOCAL_PATH, class),
+                        None => text.to_string(),
+                    };
                     write(&folder.path().join(path), text.as_bytes())?;
                 }
                 let origin = Path::new("the built-in tree");

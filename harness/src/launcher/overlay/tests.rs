@@ -70,6 +70,7 @@ fn a_given_test_env_is_used_with_its_overrides() {
         test_env: Some(path),
         overrides: vec![(Stage::Postclean.variable().to_owned(), "1".to_owned())],
         fill_in: false,
+        ..Inputs::default()
     };
     let staged = Overlay::locate(None).unwrap().stage(&inputs).unwrap();
     assert_eq!(staged.test_env().get("RESOURCE_GROUP_NAME"), Some("arc-on-k3s"));
@@ -286,4 +287,14 @@ async fn what_kustomize_says_is_told_of_the_users_own_tree_without_secrets() {
     let staged = Overlay::locate(None).unwrap().stage(&fill_in()).unwrap();
     let error = Renderer::Node(&node).render(&staged).await.unwrap_err();
     insta::assert_snapshot!(rendered(&error));
+}
+
+#[test]
+fn the_built_in_tree_asks_for_another_class_where_the_cluster_has_no_local_path() {
+    let inputs = Inputs { storage_class: Some("managed-csi".to_owned()), ..fill_in() };
+    let staged = Overlay::locate(None).unwrap().stage(&inputs).unwrap();
+    let rendered = crate::launcher::kustomize::build(staged.overlay(), &|path| path.to_owned()).unwrap();
+    assert!(rendered.contains("managed-csi") && !rendered.contains("local-path"), "{rendered}");
+    assert_eq!(staged.test_env().get("KUBERNETES_STORAGECLASS"), Some("managed-csi"));
+    assert_eq!(staged.warnings().len(), 1, "all places name the same class, which is not K3s's own: {:?}", staged.warnings());
 }
