@@ -75,7 +75,7 @@ fn assert_rebuilt(boot: &Boot, why: &str) {
 
 #[rstest]
 #[case::k3s(Target::K3s)]
-#[k3s_arc_harness::test]
+#[k3s_arc_harness::test(needs = &[k3s_arc_harness::cluster::Capability::Own])]
 async fn a_boot_is_kept_for_the_next_which_is_served_from_it_unless_it_is_no_good(#[case] target: Target) -> Verdict {
     let kind = Kind::new(target)?;
     kind.clear().await;

@@ -160,7 +160,7 @@ fn rounds(target: Target) -> u32 {
 #[rstest]
 #[case::emulator(Target::Emulator)]
 #[case::k3s(Target::K3s)]
-#[k3s_arc_harness::test]
+#[k3s_arc_harness::test(needs = &[k3s_arc_harness::cluster::Capability::Own])]
 async fn at_any_moment_and_nothing_is_left(#[case] target: Target) -> Verdict {
     let runs = Runs::new(target);
     // One beside them, which is to be left alone. It serves an emulated cluster, whoever is killed.

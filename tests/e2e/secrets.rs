@@ -45,7 +45,7 @@ fn base64(text: &str) -> String {
 #[rstest]
 #[case::emulator(Target::Emulator)]
 #[case::k3s(Target::K3s)]
-#[k3s_arc_harness::test]
+#[k3s_arc_harness::test(needs = &[k3s_arc_harness::cluster::Capability::Own])]
 async fn none_is_printed_at_any_level(#[case] target: Target) -> Verdict {
     let parent = tempfile::tempdir().expect("a temporary directory");
     let (runs, test_env) = (parent.path().join("runs"), seeded(parent.path()));
