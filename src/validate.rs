@@ -8,7 +8,6 @@ use k3s_arc_harness::{
     cluster::{Capability, Choice, choose},
     config::Config,
     fixture::{self, Fixture, FixtureError},
-    launcher::{LaunchError, LaunchOptions},
     report::{self, Column, Line, Report, Verdict},
 };
 use tokio::signal::unix::{SignalKind, signal};
@@ -97,7 +96,7 @@ async fn validate(config: Config, checks: Vec<&'static Check>) -> Result<Report,
     let on_arc = shared.iter().chain(&alone).any(|check| check.on_arc);
     if on_arc {
         // What is wrong with the inputs is said now, not after a boot.
-        LaunchOptions::from_config(&config).stage().await.map_err(LaunchError::from)?;
+        fixture::check_inputs(&config).await?;
     }
     let fixture = Fixture::new(config.clone(), Access::Shared).await?;
     let launcher = if on_arc && fixture.cluster().can(Capability::Launch) {

@@ -23,10 +23,9 @@ use crate::net::Network;
 use crate::node::command::NodeOutput;
 use crate::node::control::NodeControl;
 use crate::node::images::{Images, PullFault};
-use crate::node::setup::volumes;
 use crate::node::{Node, NodeSpec, kubelet};
 use crate::store::Store;
-use crate::{boot, controllers, packaged};
+use crate::{boot, controllers, packaged, passing};
 
 /// The node that there is when nobody asks for others.
 const DEFAULT_NODE: &str = "k3s";
@@ -222,28 +221,20 @@ enum Folder {
     /// Where its user wants them.
     Kept(PathBuf),
     /// Nowhere for long.
-    Passing(tempfile::TempDir),
+    Passing(passing::Folder),
 }
 
 impl Folder {
     fn passing() -> Result<Self, StartError> {
-        let made = tempfile::Builder::new().prefix("k3s-arc-emulator-").tempdir();
-        made.map(Self::Passing).map_err(|error| StartError::Root(std::env::temp_dir(), error))
+        let parent = std::env::temp_dir();
+        let made = passing::Folder::make(&parent).map(Self::Passing);
+        made.map_err(|error| StartError::Root(parent, error))
     }
 
     fn path(&self) -> &Path {
         match self {
             Self::Kept(path) => path,
             Self::Passing(folder) => folder.path(),
-        }
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        if let Self::Passing(folder) = self {
-            // What programs have closed could not be removed.
-            volumes::open_up(folder.path());
         }
     }
 }
@@ -356,26 +347,5 @@ impl Emulator {
     pub async fn stop(mut self) {
         self.stop.send_replace(true);
         self.tasks.shutdown().await;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
-
-    use super::*;
-
-    #[test]
-    fn what_programs_have_closed_goes_with_the_folder() {
-        let folder = Folder::passing().unwrap();
-        let path = folder.path().to_owned();
-        let closed = path.join("a/b");
-        std::fs::create_dir_all(&closed).unwrap();
-        std::fs::write(closed.join("file"), "").unwrap();
-        for closed in [&closed, &path.join("a")] {
-            std::fs::set_permissions(closed, std::fs::Permissions::from_mode(0o0)).unwrap();
-        }
-        drop(folder);
-        assert!(!path.exists());
     }
 }

@@ -61,6 +61,7 @@ pub mod merge;
 mod net;
 mod node;
 mod packaged;
+mod passing;
 mod proto;
 mod registry;
 mod scheduler;

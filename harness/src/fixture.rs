@@ -280,13 +280,7 @@ impl Fixture {
             spec = archives.into_iter().fold(spec, ClusterSpec::image_archive);
         }
         let provider = provider(&config).await?;
-        let run = {
-            let mut run = run();
-            match &*run {
-                Some(run) => run.clone(),
-                None => run.insert(Arc::new(Run::join(&config)?)).clone(),
-            }
-        };
+        let run = joined(&config)?;
         let lease = Lease::take(&run, &*provider, &spec, access).await?;
         Ok(Self { run, lease, config })
     }
@@ -343,7 +337,7 @@ impl Fixture {
         existing::nobodys_arc(&cluster).await?;
         tracing::info!("launching Arc data services");
         // What the launcher deployed must outlive it: the checks look at it.
-        let options = LaunchOptions::from_config(&self.config).with("SKIP_POSTCLEAN", "1");
+        let options = launch_options(&self.run, &self.config).with("SKIP_POSTCLEAN", "1");
         let launch = Launch::prepare(&cluster, &options).await?;
         for warning in launch.warnings() {
             tracing::warn!("{warning}");
@@ -375,7 +369,7 @@ impl Fixture {
                 return Err(error.explained(&cluster, None).await);
             }
         };
-        let context = Context::new(cluster.clone(), namespace, launch, LaunchOptions::from_config(&self.config));
+        let context = Context::new(cluster.clone(), namespace, launch, launch_options(&self.run, &self.config));
         let answer = context.ask(check).await;
         let is_out_of_reach = answer.is_err() && is_out_of_reach(&cluster).await;
         answer.map_err(|failure| {
@@ -386,6 +380,30 @@ impl Fixture {
             FixtureError::Failed { check: check.id(), question: check.question, failure: Box::new(failure) }
         })
     }
+}
+
+/// The run that this process is of; it joins it now, if it has not.
+fn joined(config: &Config) -> Result<Arc<Run>, RunError> {
+    let mut run = run();
+    match &*run {
+        Some(run) => Ok(run.clone()),
+        None => Ok(run.insert(Arc::new(Run::join(config)?)).clone()),
+    }
+}
+
+/// How this run launches.
+fn launch_options(run: &Run, config: &Config) -> LaunchOptions {
+    LaunchOptions { within: Some(run.directory().to_owned()), ..LaunchOptions::from_config(config) }
+}
+
+/// Validates what a launch would be made of, before there is a cluster to make it on.
+///
+/// # Errors
+/// [`FixtureError::Launch`], which tells everything that is wrong with the inputs.
+pub async fn check_inputs(config: &Config) -> Result<(), FixtureError> {
+    let options = launch_options(&*joined(config)?, config);
+    options.stage().await.map_err(LaunchError::from)?;
+    Ok(())
 }
 
 /// Removes what the run of this process made, though it was to be kept.

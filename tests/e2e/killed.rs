@@ -47,6 +47,8 @@ const KILLS: [Kill; 6] = [
 /// Runs that share a directory, as those of one user do.
 struct Runs {
     directory: PathBuf,
+    /// Their temporary directory.
+    temporary: PathBuf,
     provider: &'static str,
     _parent: tempfile::TempDir,
 }
@@ -55,12 +57,15 @@ impl Runs {
     fn new(target: Target) -> Self {
         let parent = tempfile::tempdir().expect("a temporary directory");
         let provider = if target == Target::Emulator { "emulator" } else { "docker" };
-        Self { directory: parent.path().join("runs"), provider, _parent: parent }
+        let temporary = parent.path().join("tmp");
+        fs::create_dir(&temporary).expect("a directory in it");
+        Self { directory: parent.path().join("runs"), temporary, provider, _parent: parent }
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_k3s-arc"));
         command.args(arguments).envs([("K3S_ARC_RUN_DIR", self.directory.as_os_str())]).env("K3S_ARC_PROVIDER", self.provider);
+        command.env("TMPDIR", &self.temporary);
         // Not a part of the run that this test belongs to.
         command.env_remove("NEXTEST_RUN_ID").env_remove("K3S_ARC_KEEP");
         command
@@ -88,6 +93,8 @@ impl Runs {
     async fn left(&self, beside: &Beside) -> Vec<String> {
         let ids = self.ids().into_iter().filter(|id| *id != beside.id);
         let mut left: Vec<String> = ids.map(|id| format!("directory of {id}")).collect();
+        let files = fs::read_dir(&self.temporary).into_iter().flatten().flatten();
+        left.extend(files.map(|file| format!("file {}", file.path().display())));
         let processes = self.processes().into_iter().filter(|process| !beside.processes.contains(process));
         left.extend(processes.map(|process| format!("process {process}")));
         if self.provider == "docker" {

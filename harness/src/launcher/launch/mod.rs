@@ -66,6 +66,9 @@ pub struct LaunchOptions {
     pub overrides: Vec<(String, String)>,
     /// The StorageClass that the built-in tree asks for, where K3s's is not to be had.
     pub storage_class: Option<String>,
+    /// Where a copy of the tree is made, with the secrets of `.test.env` in it; the temporary directory, where nothing is said. In a run's
+    /// directory it is removed with the run, whatever ends it.
+    pub within: Option<PathBuf>,
     /// Who plays the launcher.
     pub image: LauncherImage,
     /// How far it goes.
@@ -91,6 +94,7 @@ impl LaunchOptions {
             test_env: None,
             overrides: Vec::new(),
             storage_class: None,
+            within: None,
             image,
             mode: LauncherMode::Full,
             pod_ready: POD_READY,
@@ -114,6 +118,7 @@ impl LaunchOptions {
             fill_in: self.image == LauncherImage::Standin,
             overrides: self.overrides.clone(),
             storage_class: self.storage_class.clone(),
+            within: self.within.clone(),
         };
         let tree = self.tree.clone();
         // Files, and a tree that a user named: not on the runtime's threads.

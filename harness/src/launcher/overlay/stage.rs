@@ -36,6 +36,8 @@ pub struct Inputs {
     pub overrides: Vec<(String, String)>,
     /// The StorageClass that the built-in tree asks for, where K3s's is not to be had.
     pub storage_class: Option<String>,
+    /// Where the copy is made, which holds the secrets of `.test.env`; the temporary directory, where nothing is said.
+    pub within: Option<PathBuf>,
 }
 
 /// A tree in a folder of its own, which only this user can read and which is gone when this is dropped.
@@ -55,8 +57,10 @@ pub struct Staged {
 
 impl Staged {
     pub(super) fn new(root: &Root, inputs: &Inputs) -> Result<Self, OverlayError> {
-        let folder = tempfile::Builder::new().prefix("k3s-arc-overlay-").permissions(Permissions::from_mode(0o700)).tempdir();
-        let folder = folder.map_err(|source| OverlayError::Copy { path: std::env::temp_dir(), source })?;
+        let within = inputs.within.clone().unwrap_or_else(std::env::temp_dir);
+        let folder =
+            tempfile::Builder::new().prefix("k3s-arc-overlay-").permissions(Permissions::from_mode(0o700)).tempdir_in(&within);
+        let folder = folder.map_err(|source| OverlayError::Copy { path: within, source })?;
         let tree = match root {
             Root::Embedded => {
                 for (path, text) in embedded::FILES {
