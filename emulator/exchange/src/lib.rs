@@ -13,7 +13,7 @@ mod text;
 
 pub use client::Cluster;
 pub use compare::{Outcome, compare, differences};
-pub use play::play;
+pub use play::{play, replay};
 pub use script::{Recording, Script};
 
 /// Whatever stops a script from being played; an unexpected *answer* is none.

@@ -23,7 +23,7 @@ use super::{
 const NODE: &str = "k3s";
 
 /// What a cluster's node is known by.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Node {
     name: String,
     address: String,
@@ -40,7 +40,7 @@ impl Node {
 }
 
 /// What has been seen in the answers of one script.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Normal {
     source: String,
     node: Option<Node>,
@@ -57,7 +57,7 @@ pub(super) struct Normal {
     patterns: Patterns,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Patterns {
     uuid: Regex,
     time: Regex,

@@ -123,6 +123,13 @@ pub struct Exchange {
     pub only: Vec<String>,
 }
 
+impl Exchange {
+    /// Whether it changes nothing, and may as well be asked twice.
+    pub(super) fn only_looks(&self) -> bool {
+        self.request.starts_with("GET ") && self.watch.is_none() && self.channels.is_none()
+    }
+}
+
 /// What is sent on a channel: `{on: 0, text: ...}`, or that no more will be: `{close: 0}`.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
@@ -305,6 +312,9 @@ pub struct Recording {
     /// The exchanges in which what was waited for did not come.
     #[serde(skip)]
     pub late: Vec<String>,
+    /// The exchanges that were answered as by another cluster, but not at once.
+    #[serde(skip)]
+    pub at_second_look: Vec<String>,
 }
 
 /// One answer, normalised.
