@@ -3,6 +3,7 @@
 mod arguments;
 mod cache;
 mod doctor;
+mod interrupt;
 mod progress;
 mod report;
 mod up;

@@ -13,11 +13,11 @@ use k3s_arc_harness::{
     fixture::{self, Fixture},
 };
 use miette::Report;
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
     ENVIRONMENT, Failed, INTERRUPTED, PASSED, USAGE,
     arguments::Up,
+    interrupt::interrupted,
     progress::{self, Progress},
     validate::chosen,
 };
@@ -48,10 +48,9 @@ async fn keep(config: Config, what: &Up, shown: Progress) -> Result<u8, Failed> 
     let hours = config.keep_for.as_secs_f64() / 3600.0;
     let made = tokio::select! {
         made = Fixture::new(Config { keep: Keep::Always, ..config }, Access::Shared) => made,
-        ended = ended() => {
+        () = interrupted() => {
             fixture::remove().await;
-            let why = ended.map_or_else(|error| format!("waiting for a signal: {error}"), |()| "interrupted; what was made is removed".to_owned());
-            return Err((Report::msg(why), INTERRUPTED));
+            return Err((Report::msg("interrupted; what was made is removed"), INTERRUPTED));
         }
     };
     let made = made.map_err(|error| {
@@ -82,14 +81,14 @@ async fn keep(config: Config, what: &Up, shown: Progress) -> Result<u8, Failed> 
     if what.detach {
         return Ok(PASSED);
     }
-    let ended = ended().await;
+    interrupted().await;
     if let Some(path) = &what.write_kubeconfig {
         // A file that cannot be removed leads nowhere now.
         let _ = std::fs::remove_file(path);
     }
     drop(fixture);
     fixture::remove().await;
-    ended.map(|()| PASSED).map_err(|error| (Report::msg(format!("waiting for a signal: {error}")), ENVIRONMENT))
+    Ok(PASSED)
 }
 
 /// For this user alone, and never over another: that may lead to other clusters too.
@@ -110,20 +109,9 @@ async fn serve(config: &Config, what: &Up) -> Result<u8, Failed> {
         serving.standin_image(),
         serving.kubeconfig().display()
     ));
-    let ended = ended().await;
+    interrupted().await;
     serving.stop().await;
-    ended.map(|()| PASSED).map_err(|error| (Report::msg(format!("waiting for a signal: {error}")), ENVIRONMENT))
-}
-
-/// Returns when somebody asks this process to end.
-async fn ended() -> std::io::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut hang_up = signal(SignalKind::hangup())?;
-    tokio::select! {
-        interrupted = tokio::signal::ctrl_c() => interrupted,
-        _ = terminate.recv() => Ok(()),
-        _ = hang_up.recv() => Ok(()),
-    }
+    Ok(PASSED)
 }
 
 /// Starts this program again, in the background, and returns when that one serves.

@@ -2,6 +2,10 @@
 
 use std::time::Instant;
 
+use crate::{
+    ENVIRONMENT, FAILED, Failed, INTERRUPTED, PASSED, USAGE, arguments::Validate, interrupt::interrupted, progress,
+    progress::Progress,
+};
 use futures::{StreamExt, stream};
 use k3s_arc_harness::{
     check::{self, Access, Check},
@@ -10,9 +14,6 @@ use k3s_arc_harness::{
     fixture::{self, Fixture, FixtureError},
     report::{self, Column, Line, Report, Verdict},
 };
-use tokio::signal::unix::{SignalKind, signal};
-
-use crate::{ENVIRONMENT, FAILED, Failed, INTERRUPTED, PASSED, USAGE, arguments::Validate, progress, progress::Progress};
 
 /// How many checks are asked at once of a K3s. They wait for the cluster more than they work; with more of them, the
 /// cluster's two cores are what each waits for.
@@ -146,22 +147,6 @@ async fn ask(fixture: &Fixture, check: &'static Check) -> Line {
         Err(error) => Verdict::NotAsked(error.to_string()),
     };
     Line { area: check.area, check: check.name, question: check.question, verdict, took: started.elapsed() }
-}
-
-/// Resolves when the user or the system asks the program to end, or the terminal is closed.
-async fn interrupted() {
-    let received = |kind| async move {
-        match signal(kind) {
-            Ok(mut signal) => signal.recv().await,
-            // Without a handler the signal ends the process, and the reaper cleans up.
-            Err(_) => std::future::pending().await,
-        }
-    };
-    tokio::select! {
-        _ = received(SignalKind::interrupt()) => {}
-        _ = received(SignalKind::terminate()) => {}
-        _ = received(SignalKind::hangup()) => {}
-    }
 }
 
 #[cfg(test)]
