@@ -1,7 +1,7 @@
 //! How long it takes until a new pod with a new claim runs: from a bare `docker run`, by testcontainers' K3s module, and by k3s-arc: cold,
 //! from its cache, and on a cluster that was kept. Nothing of a measurement outlives it.
 //!
-//! `cargo run --release --manifest-path xtask/bench/Cargo.toml` prints the table; `--output DIR` also keeps it, every figure, and a plot.
+//! `cargo run --manifest-path xtask/bench/Cargo.toml` prints the table; `--output DIR` also keeps it, every figure, and a plot.
 
 #![allow(clippy::print_stdout)] // What it finds out is for the terminal.
 

@@ -31,15 +31,15 @@ struct Said {
 }
 
 impl Program {
-    /// Builds it, as a release.
+    /// Builds it, as `cargo run` would.
     pub(crate) async fn build(k3s: &str) -> miette::Result<Self> {
         let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-        let built = Command::new("cargo").args(["build", "--release", "--locked"]).current_dir(&workspace).status().await;
+        let built = Command::new("cargo").args(["build", "--locked"]).current_dir(&workspace).status().await;
         if !built.into_diagnostic()?.success() {
             return Err(miette!("k3s-arc could not be built"));
         }
         let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace.join("target"), PathBuf::from);
-        let path = target.join("release/k3s-arc").canonicalize().into_diagnostic()?;
+        let path = target.join("debug/k3s-arc").canonicalize().into_diagnostic()?;
         Ok(Self { path, k3s: k3s.to_owned(), parent: tempfile::tempdir().into_diagnostic()? })
     }
 
