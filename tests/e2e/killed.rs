@@ -152,6 +152,13 @@ impl Runs {
     }
 }
 
+/// A test that fails leaves nothing either.
+impl Drop for Runs {
+    fn drop(&mut self) {
+        let _ = self.command(&["down", "--all"]).output();
+    }
+}
+
 /// A run that nobody is to touch.
 struct Beside {
     id: String,
