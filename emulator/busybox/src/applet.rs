@@ -217,15 +217,14 @@ impl Applet {
         }
     }
 
+    /// The same; what is wrong is told as `x: ...`.
+    pub(crate) fn open_or_warn(&self, path: &str) -> Option<Input> {
+        self.open(path).inspect_err(|error| self.complain(format_args!("{path}: {}", reason(error)))).ok()
+    }
+
     /// The same; what is wrong is told as `can't open 'x': ...`.
     pub(crate) fn open_or_complain(&self, path: &str) -> Option<Input> {
-        match self.open(path) {
-            Ok(input) => Some(input),
-            Err(error) => {
-                self.complain(format_args!("can't open '{path}': {}", reason(&error)));
-                None
-            }
-        }
+        self.open(path).inspect_err(|error| self.complain(format_args!("can't open '{path}': {}", reason(error)))).ok()
     }
 
     /// Opens something to be written.

@@ -5,7 +5,6 @@ use regex::bytes::Regex;
 use super::grep::Lines;
 use crate::applet::{Applet, Ended, Stop};
 use crate::expression::{Syntax, compile};
-use crate::reason::reason;
 
 /// Which lines a rule is for.
 enum Pattern {
@@ -283,13 +282,9 @@ pub(super) async fn awk(mut applet: Applet) -> Ended {
     }
     let (mut status, mut number) = (0, 0);
     for path in &words {
-        let mut input = match applet.open(path) {
-            Ok(input) => input,
-            Err(error) => {
-                applet.complain(format_args!("{path}: {}", reason(&error)));
-                status = 1;
-                continue;
-            }
+        let Some(mut input) = applet.open_or_warn(path) else {
+            status = 1;
+            continue;
         };
         let mut lines = Lines::default();
         while let Ok(Some(line)) = lines.next(&mut input).await {

@@ -127,13 +127,9 @@ pub(super) async fn head(mut applet: Applet) -> Ended {
     let files = or_stdin(files);
     let headers = (files.len() > 1 && !options.has('q')) || options.has('v');
     for (index, path) in files.iter().enumerate() {
-        let mut input = match applet.open(path) {
-            Ok(input) => input,
-            Err(error) => {
-                applet.complain(format_args!("{path}: {}", reason(&error)));
-                status = 1;
-                continue;
-            }
+        let Some(mut input) = applet.open_or_warn(path) else {
+            status = 1;
+            continue;
         };
         if headers {
             header(&mut applet, path, index).await?;
@@ -397,13 +393,9 @@ pub(super) async fn wc(mut applet: Applet) -> Ended {
     let named = !files.is_empty();
     let count = files.len();
     for path in or_stdin(files) {
-        let mut input = match applet.open(&path) {
-            Ok(input) => input,
-            Err(error) => {
-                applet.complain(format_args!("{path}: {}", reason(&error)));
-                status = 1;
-                continue;
-            }
+        let Some(mut input) = applet.open_or_warn(&path) else {
+            status = 1;
+            continue;
         };
         let (counts, read) = counts_of(&mut input).await;
         if let Err(error) = read {

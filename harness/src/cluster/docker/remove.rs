@@ -19,11 +19,18 @@ use crate::cluster::{
     run::{DIRECTORY_LABEL, HOST_LABEL, OWNER_LABEL, RUN_LABEL, host},
 };
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Container,
+    Network,
+    Volume,
+}
+
 /// Something that an engine has.
 #[derive(Debug)]
 struct Thing {
-    /// What it is, by name.
-    what: Removed,
+    kind: Kind,
+    name: String,
     /// What the engine finds it by.
     id: String,
     labels: HashMap<String, String>,
@@ -67,7 +74,7 @@ async fn list(engine: &Docker, labels: Vec<String>) -> Result<Vec<Thing>, Docker
         let id = container.id.unwrap_or_default();
         let name = container.names.into_iter().flatten().next();
         let name = name.map_or_else(|| id.clone(), |name| name.trim_start_matches('/').to_owned());
-        Thing { what: Removed::Container(name), id, labels: container.labels.unwrap_or_default() }
+        Thing { kind: Kind::Container, name, id, labels: container.labels.unwrap_or_default() }
     }));
 
     let options = ListNetworksOptionsBuilder::default().filters(&filters).build();
@@ -75,13 +82,14 @@ async fn list(engine: &Docker, labels: Vec<String>) -> Result<Vec<Thing>, Docker
     things.extend(networks.into_iter().map(|network| {
         let id = network.id.unwrap_or_default();
         let name = network.name.unwrap_or_else(|| id.clone());
-        Thing { what: Removed::Network(name), id, labels: network.labels.unwrap_or_default() }
+        Thing { kind: Kind::Network, name, id, labels: network.labels.unwrap_or_default() }
     }));
 
     let options = ListVolumesOptionsBuilder::default().filters(&filters).build();
     let volumes = engine.list_volumes(Some(options)).await.map_err(|error| DockerError::request("list volumes", error))?;
     things.extend(volumes.volumes.unwrap_or_default().into_iter().map(|volume| Thing {
-        what: Removed::Volume(volume.name.clone()),
+        kind: Kind::Volume,
+        name: volume.name.clone(),
         id: volume.name,
         labels: volume.labels,
     }));
@@ -90,25 +98,27 @@ async fn list(engine: &Docker, labels: Vec<String>) -> Result<Vec<Thing>, Docker
 
 /// Containers go first: what they use cannot.
 async fn remove_all(engine: &Docker, things: Vec<Thing>) -> Result<Vec<Removed>, DockerError> {
-    let (containers, others): (Vec<_>, Vec<_>) =
-        things.into_iter().partition(|thing| matches!(thing.what, Removed::Container(_)));
+    let (containers, others): (Vec<_>, Vec<_>) = things.into_iter().partition(|thing| thing.kind == Kind::Container);
     let mut removed = try_join_all(containers.into_iter().map(|thing| remove_one(engine, thing))).await?;
     removed.append(&mut try_join_all(others.into_iter().map(|thing| remove_one(engine, thing))).await?);
     Ok(removed)
 }
 
 async fn remove_one(engine: &Docker, thing: Thing) -> Result<Removed, DockerError> {
-    let id = &thing.id;
-    let removed = match &thing.what {
-        Removed::Network(_) => engine.remove_network(id).await,
-        Removed::Volume(_) => engine.remove_volume(id, Some(RemoveVolumeOptionsBuilder::default().force(true).build())).await,
-        Removed::Container(_) | Removed::Object(_) | Removed::Directory(_) => {
+    let Thing { kind, name, id, .. } = thing;
+    let (what, removed) = match kind {
+        Kind::Container => {
             let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
-            engine.remove_container(id, Some(options)).await
+            (Removed::Container(name), engine.remove_container(&id, Some(options)).await)
+        }
+        Kind::Network => (Removed::Network(name), engine.remove_network(&id).await),
+        Kind::Volume => {
+            let options = RemoveVolumeOptionsBuilder::default().force(true).build();
+            (Removed::Volume(name), engine.remove_volume(&id, Some(options)).await)
         }
     };
-    gone(removed).map_err(|error| DockerError::request(format!("remove the {}", thing.what), error))?;
-    Ok(thing.what)
+    gone(removed).map_err(|error| DockerError::request(format!("remove the {what}"), error))?;
+    Ok(what)
 }
 
 /// What is gone already, or going (409: removal in progress), is as it should be.

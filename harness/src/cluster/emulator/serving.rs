@@ -10,7 +10,7 @@ use k3s_arc_emulator::{Emulator, StartError};
 
 use super::NODES;
 use crate::{
-    cluster::{Run, RunError, run::write_private},
+    cluster::{Run, RunError, lease::KUBECONFIG, run::write_private},
     config::Config,
     image::{self, Standin},
 };
@@ -70,7 +70,7 @@ impl Serving {
                 return Err(error.into());
             }
         };
-        let path = kubeconfig.unwrap_or_else(|| run.directory().join("kubeconfig"));
+        let path = kubeconfig.unwrap_or_else(|| run.directory().join(KUBECONFIG));
         if let Err(source) = write_private(&path, emulator.kubeconfig().as_bytes()) {
             run.finish().await;
             return Err(ServingError::Kubeconfig { path, source });

@@ -8,7 +8,7 @@ use std::{
 
 use super::{CLUSTERS, CleanError, Expiry, LOCK, PROCESS, RECORD, Removed};
 use crate::{
-    cluster::{ClusterRecord, lock, process::Process, run, run::Record},
+    cluster::{ClusterRecord, lease::KUBECONFIG, lock, process::Process, run, run::Record},
     config::Config,
 };
 
@@ -61,7 +61,7 @@ pub fn find(config: &Config) -> Vec<Found> {
 
 pub(super) fn clusters(directory: &Path) -> Vec<(PathBuf, ClusterRecord)> {
     let entries = fs::read_dir(directory.join(CLUSTERS)).into_iter().flatten().flatten();
-    entries.filter_map(|entry| Some((entry.path().join("kubeconfig"), ClusterRecord::read(&entry.path())?))).collect()
+    entries.filter_map(|entry| Some((entry.path().join(KUBECONFIG), ClusterRecord::read(&entry.path())?))).collect()
 }
 
 impl Found {

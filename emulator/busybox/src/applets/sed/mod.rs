@@ -217,13 +217,9 @@ pub(super) async fn sed(mut applet: Applet) -> Ended {
     let mut number = 0;
     let count = words.len();
     for (index, path) in words.iter().enumerate() {
-        let mut input = match applet.open(path) {
-            Ok(input) => input,
-            Err(error) => {
-                applet.complain(format_args!("{path}: {}", reason(&error)));
-                status = 1;
-                continue;
-            }
+        let Some(mut input) = applet.open_or_warn(path) else {
+            status = 1;
+            continue;
         };
         if in_place {
             number = 0;
