@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     pin::Pin,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -158,10 +158,6 @@ impl Player<'_> {
         expected: Option<&'a Value>,
     ) -> Pin<Box<dyn Future<Output = Result<Value, Error>> + Send + 'a>> {
         Box::pin(async move {
-            if exchange.on_the_second {
-                let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
-                tokio::time::sleep(Duration::from_secs(1).saturating_sub(Duration::from_nanos(now.subsec_nanos().into()))).await;
-            }
             let (since, patience) = (Instant::now(), exchange.patience.map_or(self.patience, Duration::from_secs));
             let (mut differed, mut arrived_at) = (false, None);
             let answer = loop {

@@ -82,10 +82,6 @@ pub struct Exchange {
     /// Which patch the body is.
     #[serde(default)]
     pub patch: Option<Patch>,
-    /// Asked just after a second has begun, so that what a controller makes of it bears the same time: managed fields
-    /// are sorted by it.
-    #[serde(default)]
-    pub on_the_second: bool,
     /// Names for parts of the answer's body, by JSON pointer.
     #[serde(default)]
     pub keep: BTreeMap<String, String>,
