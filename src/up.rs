@@ -53,15 +53,12 @@ async fn keep(config: Config, what: &Up, shown: Progress) -> Result<u8, Failed> 
             return Err((Report::msg("interrupted; what was made is removed"), INTERRUPTED));
         }
     };
-    let made = made.map_err(|error| {
-        let code = if error.is_input() { USAGE } else { ENVIRONMENT };
-        (Report::from(error), code)
-    });
     let fixture = match made {
         Ok(fixture) => fixture,
         Err(error) => {
             fixture::remove().await;
-            return Err(error);
+            let code = if error.is_input() { USAGE } else { ENVIRONMENT };
+            return Err((error.into(), code));
         }
     };
     drop(shown);

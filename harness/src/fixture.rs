@@ -408,19 +408,19 @@ pub async fn check_inputs(config: &Config) -> Result<(), FixtureError> {
 
 /// Removes what the run of this process made, though it was to be kept.
 pub async fn remove() {
-    end_all().await;
-    let ended = run().take_if(|run| run.is_of_this_process());
-    if let Some(run) = ended {
-        run.remove().await;
-    }
+    end(|_| true).await;
 }
 
 /// Ends the clusters that live in this process, and removes what its run made, if the run is this process's alone; at the orderly
 /// end of a program. What asks for a cluster after that begins a run anew, unless the one before is kept.
 pub async fn finish() {
+    end(|run| !run.is_kept()).await;
+}
+
+async fn end(is_to_go: impl FnOnce(&Run) -> bool) {
     end_all().await;
-    let ended = run().take_if(|run| run.is_of_this_process() && !run.is_kept());
+    let ended = run().take_if(|run| run.is_of_this_process() && is_to_go(run));
     if let Some(run) = ended {
-        run.finish().await;
+        run.remove().await;
     }
 }

@@ -179,15 +179,8 @@ impl Run {
         let _ = fs::write(self.directory.join(reaper::FAILED), "");
     }
 
-    /// Removes what the run made, now and in this process, unless it is to be kept. For a run of one process,
-    /// at its orderly end; the reaper then finds nothing to do.
-    pub async fn finish(&self) {
-        if !self.is_kept() {
-            self.remove().await;
-        }
-    }
-
-    /// The same for one that was to be kept.
+    /// Removes what the run made, now and in this process. For a run of one process, at its orderly end; the reaper then finds
+    /// nothing to do.
     pub(crate) async fn remove(&self) {
         if let Err(error) = reaper::clean(&self.directory, &self.record.id).await {
             tracing::warn!("left for the reaper: {}", crate::chain(&error));

@@ -66,13 +66,13 @@ impl Serving {
         let emulator = match builder.start().await {
             Ok(emulator) => emulator,
             Err(error) => {
-                run.finish().await;
+                run.remove().await;
                 return Err(error.into());
             }
         };
         let path = kubeconfig.unwrap_or_else(|| run.directory().join(KUBECONFIG));
         if let Err(source) = write_private(&path, emulator.kubeconfig().as_bytes()) {
-            run.finish().await;
+            run.remove().await;
             return Err(ServingError::Kubeconfig { path, source });
         }
         Ok(Self { run, emulator, kubeconfig: path, standin_image })
@@ -106,6 +106,6 @@ impl Serving {
             let _ = fs::remove_file(&self.kubeconfig);
         }
         self.emulator.stop().await;
-        self.run.finish().await;
+        self.run.remove().await;
     }
 }
