@@ -13,6 +13,8 @@ use k3s_arc_harness::{
 };
 use rstest::rstest;
 
+use crate::OWN;
+
 /// Boots that nobody else asks for, told by a server argument: their entries are this test's to damage and to remove. Another run's test
 /// has another argument.
 struct Kind {
@@ -75,7 +77,7 @@ fn assert_rebuilt(boot: &Boot, why: &str) {
 
 #[rstest]
 #[case::k3s(Target::K3s)]
-#[k3s_arc_harness::test(needs = &[k3s_arc_harness::cluster::Capability::Own])]
+#[k3s_arc_harness::test(needs = OWN)]
 async fn a_boot_is_kept_for_the_next_which_is_served_from_it_unless_it_is_no_good(#[case] target: Target) -> Verdict {
     let kind = Kind::new(target)?;
     kind.clear().await;

@@ -4,14 +4,14 @@ use std::{os::unix::fs::PermissionsExt, time::Duration};
 
 use k3s_arc_harness::{
     check::Access,
-    cluster::{Capability, ClusterSpec},
+    cluster::ClusterSpec,
     config::Config,
     fixture::{Fixture, FixtureError, Target, Verdict},
     suite::IntoVerdict,
 };
 use rstest::rstest;
 
-use crate::assert_tells;
+use crate::{OWN, assert_tells};
 
 /// What a person reads when this spec cannot be made.
 async fn refusal(config: Config, spec: ClusterSpec) -> Result<String, FixtureError> {
@@ -21,7 +21,7 @@ async fn refusal(config: Config, spec: ClusterSpec) -> Result<String, FixtureErr
 
 #[rstest]
 #[case::k3s(Target::K3s)]
-#[k3s_arc_harness::test(needs = &[Capability::Own])]
+#[k3s_arc_harness::test(needs = OWN)]
 async fn an_argument_that_k3s_does_not_know_is_told_with_its_last_lines(#[case] target: Target) -> Verdict {
     let config = target.config()?;
     let spec = ClusterSpec::new(config.k3s.clone()).server_argument("--no-such-argument");
@@ -32,7 +32,7 @@ async fn an_argument_that_k3s_does_not_know_is_told_with_its_last_lines(#[case] 
 
 #[rstest]
 #[case::k3s(Target::K3s)]
-#[k3s_arc_harness::test(needs = &[Capability::Own])]
+#[k3s_arc_harness::test(needs = OWN)]
 async fn an_image_that_is_not_to_be_had_is_told_with_those_at_hand(#[case] target: Target) -> Verdict {
     let mut config = target.config()?;
     let at_hand = config.k3s.to_string();
@@ -63,7 +63,7 @@ async fn what_only_k3s_can_do_is_refused(#[case] target: Target) -> Verdict {
 
 #[rstest]
 #[case::k3s(Target::K3s)]
-#[k3s_arc_harness::test(needs = &[Capability::Own])]
+#[k3s_arc_harness::test(needs = OWN)]
 async fn a_boot_deadline_that_passes_tells_what_was_missing(#[case] target: Target) -> Verdict {
     let mut config = target.config()?;
     config.boot_timeout = Duration::from_secs(1);
@@ -75,7 +75,7 @@ async fn a_boot_deadline_that_passes_tells_what_was_missing(#[case] target: Targ
 
 #[rstest]
 #[case::k3s(Target::K3s)]
-#[k3s_arc_harness::test(needs = &[Capability::Own])]
+#[k3s_arc_harness::test(needs = OWN)]
 async fn an_image_to_preload_that_the_engine_lacks_is_named(#[case] target: Target) -> Verdict {
     let config = target.config()?;
     let spec = ClusterSpec::new(config.k3s.clone()).engine_image("localhost:1/no/such:image");
@@ -86,7 +86,7 @@ async fn an_image_to_preload_that_the_engine_lacks_is_named(#[case] target: Targ
 #[rstest]
 #[case::emulator(Target::Emulator)]
 #[case::k3s(Target::K3s)]
-#[k3s_arc_harness::test(needs = &[Capability::Own])]
+#[k3s_arc_harness::test(needs = OWN)]
 async fn equal_specs_share_a_cluster_that_only_this_user_and_host_reach(#[case] target: Target) -> Verdict {
     let config = target.config()?;
     let one = Fixture::new(config.clone(), Access::Shared).await?;

@@ -16,6 +16,11 @@ mod storage;
 
 use std::process::ExitCode;
 
+use k3s_arc_harness::cluster::Capability;
+
+/// What a test needs that breaks, ends or refuses clusters: nobody else's is.
+const OWN: &[Capability] = &[Capability::Own];
+
 /// A report must have these texts in it.
 #[track_caller]
 fn assert_tells(report: &str, texts: &[&str]) {

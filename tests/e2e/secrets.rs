@@ -10,6 +10,8 @@ use std::{
 use k3s_arc_harness::fixture::{Target, Verdict};
 use rstest::rstest;
 
+use crate::OWN;
+
 /// What is seeded: nothing that could be printed by accident.
 const SEEDS: [(&str, &str); 3] = [
     ("SPN_CLIENT_SECRET", "seed-kYz8Qw1~of.the-principal"),
@@ -45,7 +47,7 @@ fn base64(text: &str) -> String {
 #[rstest]
 #[case::emulator(Target::Emulator)]
 #[case::k3s(Target::K3s)]
-#[k3s_arc_harness::test(needs = &[k3s_arc_harness::cluster::Capability::Own])]
+#[k3s_arc_harness::test(needs = OWN)]
 async fn none_is_printed_at_any_level(#[case] target: Target) -> Verdict {
     let parent = tempfile::tempdir().expect("a temporary directory");
     let (runs, test_env) = (parent.path().join("runs"), seeded(parent.path()));

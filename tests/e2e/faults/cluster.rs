@@ -20,12 +20,12 @@ use super::{
     questions::{DEAF, DEAF_FOR_LONG, FILLS, HELD, HOLD, RUNS_SOON, SERVES, SERVES_SOON},
     victim::Victim,
 };
-use crate::assert_tells;
+use crate::{OWN, assert_tells};
 
 #[rstest]
 #[case::emulator(Target::Emulator)]
 #[case::k3s(Target::K3s)]
-#[k3s_arc_harness::test(needs = &[k3s_arc_harness::cluster::Capability::Own])]
+#[k3s_arc_harness::test(needs = OWN)]
 async fn coredns_without_pods_is_named(#[case] target: Target) -> Verdict {
     let victim = Victim::of(target, "cluster").await?;
     victim.scale("coredns", 0).await;
@@ -45,7 +45,7 @@ async fn coredns_without_pods_is_named(#[case] target: Target) -> Verdict {
 #[rstest]
 #[case::emulator(Target::Emulator)]
 #[case::k3s(Target::K3s)]
-#[k3s_arc_harness::test(needs = &[k3s_arc_harness::cluster::Capability::Own])]
+#[k3s_arc_harness::test(needs = OWN)]
 async fn a_corefile_that_is_no_corefile_is_named(#[case] target: Target) -> Verdict {
     let victim = Victim::of(target, "cluster").await?;
     let maps: Api<ConfigMap> = Api::namespaced(victim.cluster().client(), "kube-system");
@@ -70,7 +70,7 @@ async fn a_corefile_that_is_no_corefile_is_named(#[case] target: Target) -> Verd
 #[rstest]
 #[case::emulator(Target::Emulator)]
 #[case::k3s(Target::K3s)]
-#[k3s_arc_harness::test(needs = &[k3s_arc_harness::cluster::Capability::Own])]
+#[k3s_arc_harness::test(needs = OWN)]
 async fn local_path_without_pods_is_named(#[case] target: Target) -> Verdict {
     let victim = Victim::of(target, "cluster").await?;
     victim.scale("local-path-provisioner", 0).await;
@@ -86,7 +86,7 @@ async fn local_path_without_pods_is_named(#[case] target: Target) -> Verdict {
 
 #[rstest]
 #[case::k3s(Target::K3s)]
-#[k3s_arc_harness::test(needs = &[k3s_arc_harness::cluster::Capability::Own])]
+#[k3s_arc_harness::test(needs = OWN)]
 async fn a_disk_without_room_for_volumes_is_named(#[case] target: Target) -> Verdict {
     const STORAGE: &str = "/var/lib/rancher/k3s/storage";
     let victim = Victim::of(target, "cluster").await?;
@@ -100,7 +100,7 @@ async fn a_disk_without_room_for_volumes_is_named(#[case] target: Target) -> Ver
 
 #[rstest]
 #[case::k3s(Target::K3s)]
-#[k3s_arc_harness::test(needs = &[k3s_arc_harness::cluster::Capability::Own])]
+#[k3s_arc_harness::test(needs = OWN)]
 async fn a_node_that_is_short_of_disk_is_named(#[case] target: Target) -> Verdict {
     let victim = Victim::of(target, "cluster").await?;
     // What is on it already, and a little more, of which next to nothing is free.
@@ -117,7 +117,7 @@ async fn a_node_that_is_short_of_disk_is_named(#[case] target: Target) -> Verdic
 
 #[rstest]
 #[case::k3s(Target::K3s)]
-#[k3s_arc_harness::test(needs = &[k3s_arc_harness::cluster::Capability::Own])]
+#[k3s_arc_harness::test(needs = OWN)]
 async fn a_boot_that_comes_to_no_end_is_explained(#[case] target: Target) -> Verdict {
     let mut config = target.config()?;
     config.boot_timeout = Duration::from_secs(25);
@@ -130,7 +130,7 @@ async fn a_boot_that_comes_to_no_end_is_explained(#[case] target: Target) -> Ver
 
 #[rstest]
 #[case::k3s(Target::K3s)]
-#[k3s_arc_harness::test(needs = &[k3s_arc_harness::cluster::Capability::Own])]
+#[k3s_arc_harness::test(needs = OWN)]
 async fn an_image_that_is_gone_from_the_node_is_named(#[case] target: Target) -> Verdict {
     let victim = Victim::of(target, "cluster").await?;
     let image = victim.cluster().standin_image().to_owned();
@@ -150,7 +150,7 @@ async fn an_image_that_is_gone_from_the_node_is_named(#[case] target: Target) ->
 #[rstest]
 #[case::emulator(Target::Emulator)]
 #[case::k3s(Target::K3s)]
-#[k3s_arc_harness::test(needs = &[k3s_arc_harness::cluster::Capability::Own])]
+#[k3s_arc_harness::test(needs = OWN)]
 async fn an_api_that_is_flooded_is_waited_for(#[case] target: Target) -> Verdict {
     let victim = Victim::of(target, "cluster").await?;
     let client = victim.cluster().client();
@@ -180,7 +180,7 @@ async fn an_api_that_is_flooded_is_waited_for(#[case] target: Target) -> Verdict
 #[rstest]
 #[case::emulator(Target::Emulator)]
 #[case::k3s(Target::K3s)]
-#[k3s_arc_harness::test(needs = &[k3s_arc_harness::cluster::Capability::Own])]
+#[k3s_arc_harness::test(needs = OWN)]
 async fn a_namespace_that_is_held_is_named_with_what_holds_it(#[case] target: Target) -> Verdict {
     let victim = Victim::of(target, "cluster").await?;
     let report = victim.refusal(&HELD).await;
@@ -202,7 +202,7 @@ async fn a_namespace_that_is_held_is_named_with_what_holds_it(#[case] target: Ta
 #[rstest]
 #[case::emulator(Target::Emulator)]
 #[case::k3s(Target::K3s)]
-#[k3s_arc_harness::test(needs = &[k3s_arc_harness::cluster::Capability::Own])]
+#[k3s_arc_harness::test(needs = OWN)]
 async fn a_pod_that_ignores_sigterm_is_killed_in_the_end(#[case] target: Target) -> Verdict {
     let victim = Victim::of(target, "cluster").await?;
     victim.ask(&DEAF).await?;
@@ -213,7 +213,7 @@ async fn a_pod_that_ignores_sigterm_is_killed_in_the_end(#[case] target: Target)
 #[rstest]
 #[case::emulator(Target::Emulator)]
 #[case::k3s(Target::K3s)]
-#[k3s_arc_harness::test(needs = &[k3s_arc_harness::cluster::Capability::Own])]
+#[k3s_arc_harness::test(needs = OWN)]
 async fn a_pod_that_has_not_ended_on_sigterm_is_named(#[case] target: Target) -> Verdict {
     let victim = Victim::of(target, "cluster").await?;
     let report = victim.refusal(&DEAF_FOR_LONG).await;

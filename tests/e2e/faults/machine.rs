@@ -17,7 +17,7 @@ use super::{
     questions::{SERVES, WAITS, WAITS_BRIEFLY},
     victim::Victim,
 };
-use crate::assert_tells;
+use crate::{OWN, assert_tells};
 
 /// How long a node is frozen, in seconds; longer than a connection is waited for, unless this says otherwise.
 const PAUSE: &str = "K3S_ARC_FAULT_PAUSE";
@@ -33,7 +33,7 @@ fn pause(target: Target) -> Duration {
 #[rstest]
 #[case::emulator(Target::Emulator)]
 #[case::k3s(Target::K3s)]
-#[k3s_arc_harness::test(needs = &[k3s_arc_harness::cluster::Capability::Own])]
+#[k3s_arc_harness::test(needs = OWN)]
 async fn a_node_that_is_killed_is_named(#[case] target: Target) -> Verdict {
     let victim = Victim::of(target, "machine").await?;
     let kill = async {
@@ -55,7 +55,7 @@ async fn a_node_that_is_killed_is_named(#[case] target: Target) -> Verdict {
 #[rstest]
 #[case::emulator(Target::Emulator)]
 #[case::k3s(Target::K3s)]
-#[k3s_arc_harness::test(needs = &[k3s_arc_harness::cluster::Capability::Own])]
+#[k3s_arc_harness::test(needs = OWN)]
 async fn a_node_that_is_frozen_for_a_while_is_waited_for(#[case] target: Target) -> Verdict {
     let victim = Victim::of(target, "machine").await?;
     let freeze = async {
@@ -74,7 +74,7 @@ async fn a_node_that_is_frozen_for_a_while_is_waited_for(#[case] target: Target)
 #[rstest]
 #[case::emulator(Target::Emulator)]
 #[case::k3s(Target::K3s)]
-#[k3s_arc_harness::test(needs = &[k3s_arc_harness::cluster::Capability::Own])]
+#[k3s_arc_harness::test(needs = OWN)]
 async fn what_is_asked_of_a_frozen_node_is_answered_once_it_goes_on(#[case] target: Target) -> Verdict {
     let victim = Victim::of(target, "machine").await?;
     victim.pause().await;
@@ -91,7 +91,7 @@ async fn what_is_asked_of_a_frozen_node_is_answered_once_it_goes_on(#[case] targ
 #[rstest]
 #[case::emulator(Target::Emulator)]
 #[case::k3s(Target::K3s)]
-#[k3s_arc_harness::test(needs = &[k3s_arc_harness::cluster::Capability::Own])]
+#[k3s_arc_harness::test(needs = OWN)]
 async fn a_node_that_stays_frozen_is_named(#[case] target: Target) -> Verdict {
     let victim = Victim::of(target, "machine").await?;
     let freeze = async {
@@ -118,7 +118,7 @@ async fn remove_leftovers(victim: &Victim) {
 #[rstest]
 #[case::emulator(Target::Emulator)]
 #[case::k3s(Target::K3s)]
-#[k3s_arc_harness::test(needs = &[k3s_arc_harness::cluster::Capability::Own])]
+#[k3s_arc_harness::test(needs = OWN)]
 async fn a_node_that_starts_again_is_waited_for(#[case] target: Target) -> Verdict {
     let victim = Victim::of(target, "machine").await?;
     let restart = async {
@@ -141,7 +141,7 @@ async fn a_node_that_starts_again_is_waited_for(#[case] target: Target) -> Verdi
 #[rstest]
 #[case::emulator(Target::Emulator)]
 #[case::k3s(Target::K3s)]
-#[k3s_arc_harness::test(needs = &[k3s_arc_harness::cluster::Capability::Own])]
+#[k3s_arc_harness::test(needs = OWN)]
 async fn an_api_that_refuses_connections_is_named(#[case] target: Target) -> Verdict {
     const RULE: &str = "INPUT -i eth0 -p tcp --dport 6443 -j REJECT --reject-with tcp-reset";
     let victim = Victim::of(target, "machine").await?;
@@ -166,7 +166,7 @@ async fn an_api_that_refuses_connections_is_named(#[case] target: Target) -> Ver
 #[rstest]
 #[case::emulator(Target::Emulator)]
 #[case::k3s(Target::K3s)]
-#[k3s_arc_harness::test(needs = &[k3s_arc_harness::cluster::Capability::Own])]
+#[k3s_arc_harness::test(needs = OWN)]
 async fn watches_that_are_cut_are_taken_up_again(#[case] target: Target) -> Verdict {
     let direct = Victim::of(target, apart(target, "watches")).await?;
     let url = server(&direct);
@@ -207,7 +207,7 @@ fn server(victim: &Victim) -> String {
 
 #[rstest]
 #[case::k3s(Target::K3s)]
-#[k3s_arc_harness::test(needs = &[k3s_arc_harness::cluster::Capability::Own])]
+#[k3s_arc_harness::test(needs = OWN)]
 async fn a_kubeconfig_that_leads_nowhere_is_named(#[case] target: Target) -> Verdict {
     let direct = Victim::of(target, apart(target, "kubeconfig")).await?;
     let url = server(&direct);
@@ -227,7 +227,7 @@ async fn a_kubeconfig_that_leads_nowhere_is_named(#[case] target: Target) -> Ver
 #[rstest]
 #[case::emulator(Target::Emulator)]
 #[case::k3s(Target::K3s)]
-#[k3s_arc_harness::test(needs = &[k3s_arc_harness::cluster::Capability::Own])]
+#[k3s_arc_harness::test(needs = OWN)]
 async fn a_kubeconfig_of_another_cluster_is_named(#[case] target: Target) -> Verdict {
     let direct = Victim::of(target, apart(target, "kubeconfig")).await?;
     // A certificate that is one, and not of the authority that signed the API's.
