@@ -65,8 +65,11 @@ async fn keep(config: Config, what: &Up, shown: Progress) -> Result<u8, Failed> 
     let cluster = fixture.cluster();
     let mut kubeconfig = cluster.kubeconfig().to_owned();
     if let Some(path) = &what.write_kubeconfig {
-        copy_kubeconfig(&kubeconfig, path)
-            .map_err(|error| (Report::msg(format!("writing {}: {error}", path.display())), ENVIRONMENT))?;
+        if let Err(error) = copy_kubeconfig(&kubeconfig, path) {
+            drop(fixture);
+            fixture::remove().await;
+            return Err((Report::msg(format!("writing {}: {error}", path.display())), ENVIRONMENT));
+        }
         kubeconfig.clone_from(path);
     }
     progress::print(&format!(
