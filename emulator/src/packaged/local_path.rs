@@ -101,7 +101,7 @@ async fn work(provisioner: &Arc<Provisioner>, config: &str) {
         let is_due = |uid: &String, next: Timestamp| next <= now && !under_way.contains(uid);
         if seen != Some(changed) || failures.iter().any(|(uid, (_, next))| is_due(uid, *next)) {
             seen = Some(changed);
-            for task in provisioner.wanted() {
+            for task in wanted(cluster) {
                 let uid = task.uid().to_owned();
                 let waits = failures.get(&uid).is_some_and(|(_, next)| *next > now);
                 if waits || !under_way.insert(uid) {
@@ -160,43 +160,43 @@ impl Task {
     }
 }
 
+/// What is to be done (`shouldProvision`, `shouldDelete`).
+fn wanted(cluster: &Cluster) -> Vec<Task> {
+    let is_wanted = |claim: &Value| {
+        let annotations = &claim["metadata"]["annotations"];
+        let asked = PROVISIONER.iter().find_map(|key| annotations[*key].as_str());
+        if !text(&claim["spec"]["volumeName"]).is_empty() || asked != Some(NAME) {
+            return false;
+        }
+        if cluster.object("", "persistentvolumes", "", &volume_of(claim)).is_some() {
+            // It has been provided for, and waits to be bound.
+            return false;
+        }
+        let waits = |class: Arc<Value>| class["volumeBindingMode"] == "WaitForFirstConsumer";
+        let class = cluster.get("storage.k8s.io", CLASSES, "", text(&claim["spec"]["storageClassName"]));
+        class.is_some_and(|class| !waits(class) || !text(&annotations[SELECTED_NODE]).is_empty())
+    };
+    let is_unwanted = |volume: &Value| {
+        volume["metadata"]["annotations"][PROVISIONED_BY] == NAME
+            && volume["metadata"]["deletionTimestamp"].is_null()
+            && volume["status"]["phase"] == "Released"
+            && volume["spec"]["persistentVolumeReclaimPolicy"] == "Delete"
+    };
+    let claims = cluster.list("", "persistentvolumeclaims", None).into_iter().filter(|claim| is_wanted(claim));
+    let volumes = cluster.list("", "persistentvolumes", None).into_iter().filter(|volume| is_unwanted(volume));
+    claims.map(Task::Provision).chain(volumes.map(Task::Delete)).collect()
+}
+
 impl Provisioner {
     fn say(&self, level: &str, message: &str) {
         let _ = writeln!(self.log.clone(), "{}", line(&self.client.cluster, level, message));
     }
 
-    /// What is to be done (`shouldProvision`, `shouldDelete`).
-    fn wanted(&self) -> Vec<Task> {
-        let cluster = &self.client.cluster;
-        let is_wanted = |claim: &Value| {
-            let annotations = &claim["metadata"]["annotations"];
-            let asked = PROVISIONER.iter().find_map(|key| annotations[*key].as_str());
-            if !text(&claim["spec"]["volumeName"]).is_empty() || asked != Some(NAME) {
-                return false;
-            }
-            let waits = |class: Arc<Value>| class["volumeBindingMode"] == "WaitForFirstConsumer";
-            let class = cluster.get("storage.k8s.io", CLASSES, "", text(&claim["spec"]["storageClassName"]));
-            class.is_some_and(|class| !waits(class) || !text(&annotations[SELECTED_NODE]).is_empty())
-        };
-        let is_unwanted = |volume: &Value| {
-            volume["metadata"]["annotations"][PROVISIONED_BY] == NAME
-                && volume["metadata"]["deletionTimestamp"].is_null()
-                && volume["status"]["phase"] == "Released"
-                && volume["spec"]["persistentVolumeReclaimPolicy"] == "Delete"
-        };
-        let claims = cluster.list("", "persistentvolumeclaims", None).into_iter().filter(|claim| is_wanted(claim));
-        let volumes = cluster.list("", "persistentvolumes", None).into_iter().filter(|volume| is_unwanted(volume));
-        claims.map(Task::Provision).chain(volumes.map(Task::Delete)).collect()
-    }
-
     /// Gives a claim its volume.
     async fn provision(&self, claim: &Value, config: &str) -> Result<(), ()> {
         let metadata = &claim["metadata"];
-        let name = format!("pvc-{}", text(&metadata["uid"]));
+        let name = volume_of(claim);
         let cluster = &self.client.cluster;
-        if cluster.get("", "persistentvolumes", "", &name).is_some() {
-            return Ok(());
-        }
         let class_name = text(&claim["spec"]["storageClassName"]);
         let of = format!("{}/{}", text(&metadata["namespace"]), text(&metadata["name"]));
         if claim["spec"]["volumeMode"] == "Block" {
@@ -336,6 +336,11 @@ impl Provisioner {
     }
 }
 
+/// The name of the volume that a claim is given.
+fn volume_of(claim: &Value) -> String {
+    format!("pvc-{}", text(&claim["metadata"]["uid"]))
+}
+
 /// A quantity in whole bytes.
 fn bytes(quantity: &Value) -> i64 {
     Quantity::of(quantity).value()
@@ -344,4 +349,38 @@ fn bytes(quantity: &Value) -> i64 {
 /// When a wait that began now is over.
 fn deadline(cluster: &Cluster, seconds: i64) -> Timestamp {
     cluster.clock().checked_add(jiff::SignedDuration::from_secs(seconds)).unwrap_or(Timestamp::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Key;
+
+    fn create(cluster: &Cluster, group: &str, resource: &str, object: Value) {
+        let served = cluster.registry().any_version(group, resource).unwrap();
+        let key = Key::new(&served.table, text(&object["metadata"]["namespace"]), text(&object["metadata"]["name"]));
+        cluster.store.create(&key, object).unwrap();
+    }
+
+    fn create_claim(cluster: &Cluster, name: &str, selected_node: Option<&str>) {
+        let annotations = json!({PROVISIONER[0]: NAME, SELECTED_NODE: selected_node});
+        let metadata = json!({"name": name, "namespace": "default", "uid": name, "annotations": annotations});
+        let claim = json!({"metadata": metadata, "spec": {"storageClassName": "of-the-test"}});
+        create(cluster, "", "persistentvolumeclaims", claim);
+    }
+
+    #[test]
+    fn a_claim_is_wanted_until_its_volume_is_there() {
+        let cluster = Cluster::new_in_memory();
+        let wanted = || wanted(&cluster).iter().map(|task| task.uid().to_owned()).collect::<Vec<_>>();
+        let class = json!({"metadata": {"name": "of-the-test"}, "volumeBindingMode": "WaitForFirstConsumer"});
+        create(&cluster, "storage.k8s.io", CLASSES, class);
+        create_claim(&cluster, "nobody-waits-for-it", None);
+        create_claim(&cluster, "a-pod-waits-for-it", Some("k3s-arc-server-0"));
+        assert_eq!(wanted(), ["a-pod-waits-for-it"]);
+
+        // The claim is as it was, until somebody binds it: to want it still would be work without end, which keeps him from it.
+        create(&cluster, "", "persistentvolumes", json!({"metadata": {"name": "pvc-a-pod-waits-for-it"}}));
+        assert_eq!(wanted(), [""; 0]);
+    }
 }
