@@ -27,7 +27,7 @@ use crate::{OWN, assert_tells};
 #[case::k3s(Target::K3s)]
 #[k3s_arc_harness::test(needs = OWN)]
 async fn coredns_without_pods_is_named(#[case] target: Target) -> Verdict {
-    let victim = Victim::of(target, "cluster").await?;
+    let victim = Victim::of(target, "cluster", "coredns_without_pods_is_named").await?;
     victim.scale("coredns", 0).await;
     let report = victim.refusal(&dns::CLUSTER_IP).await;
     victim.scale("coredns", 1).await;
@@ -47,7 +47,7 @@ async fn coredns_without_pods_is_named(#[case] target: Target) -> Verdict {
 #[case::k3s(Target::K3s)]
 #[k3s_arc_harness::test(needs = OWN)]
 async fn a_corefile_that_is_no_corefile_is_named(#[case] target: Target) -> Verdict {
-    let victim = Victim::of(target, "cluster").await?;
+    let victim = Victim::of(target, "cluster", "a_corefile_that_is_no_corefile_is_named").await?;
     let maps: Api<ConfigMap> = Api::namespaced(victim.cluster().client(), "kube-system");
     let before = maps.get("coredns").await.expect("CoreDNS has its ConfigMap").data.unwrap_or_default();
     let broken = before["Corefile"].replacen("errors", "nonsense", 1);
@@ -72,7 +72,7 @@ async fn a_corefile_that_is_no_corefile_is_named(#[case] target: Target) -> Verd
 #[case::k3s(Target::K3s)]
 #[k3s_arc_harness::test(needs = OWN)]
 async fn local_path_without_pods_is_named(#[case] target: Target) -> Verdict {
-    let victim = Victim::of(target, "cluster").await?;
+    let victim = Victim::of(target, "cluster", "local_path_without_pods_is_named").await?;
     victim.scale("local-path-provisioner", 0).await;
     let report = victim.refusal(&SERVES_SOON).await;
     victim.scale("local-path-provisioner", 1).await;
@@ -89,7 +89,7 @@ async fn local_path_without_pods_is_named(#[case] target: Target) -> Verdict {
 #[k3s_arc_harness::test(needs = OWN)]
 async fn a_disk_without_room_for_volumes_is_named(#[case] target: Target) -> Verdict {
     const STORAGE: &str = "/var/lib/rancher/k3s/storage";
-    let victim = Victim::of(target, "cluster").await?;
+    let victim = Victim::of(target, "cluster", "a_disk_without_room_for_volumes_is_named").await?;
     victim.sh(&format!("mkdir -p {STORAGE} && mount -t tmpfs -o size=4m tmpfs {STORAGE}")).await;
     let report = victim.refusal(&FILLS).await;
     victim.sh(&format!("umount -l {STORAGE}")).await;
@@ -102,7 +102,7 @@ async fn a_disk_without_room_for_volumes_is_named(#[case] target: Target) -> Ver
 #[case::k3s(Target::K3s)]
 #[k3s_arc_harness::test(needs = OWN)]
 async fn a_node_that_is_short_of_disk_is_named(#[case] target: Target) -> Verdict {
-    let victim = Victim::of(target, "cluster").await?;
+    let victim = Victim::of(target, "cluster", "a_node_that_is_short_of_disk_is_named").await?;
     // What is on it already, and a little more, of which next to nothing is free.
     victim.sh("used=$(df -Pk /run | awk 'END { print $3 }'); mount -o remount,size=$((used + 20480))k /run").await;
     victim.sh("free=$(df -Pk /run | awk 'END { print $4 }'); dd if=/dev/zero of=/run/filled bs=1024 count=$((free - 64))").await;
@@ -132,7 +132,7 @@ async fn a_boot_that_comes_to_no_end_is_explained(#[case] target: Target) -> Ver
 #[case::k3s(Target::K3s)]
 #[k3s_arc_harness::test(needs = OWN)]
 async fn an_image_that_is_gone_from_the_node_is_named(#[case] target: Target) -> Verdict {
-    let victim = Victim::of(target, "cluster").await?;
+    let victim = Victim::of(target, "cluster", "an_image_that_is_gone_from_the_node_is_named").await?;
     let image = victim.cluster().standin_image().to_owned();
     let rename = async |from: &str, to: &str| {
         let images = "ctr -n k8s.io images";
@@ -152,7 +152,7 @@ async fn an_image_that_is_gone_from_the_node_is_named(#[case] target: Target) ->
 #[case::k3s(Target::K3s)]
 #[k3s_arc_harness::test(needs = OWN)]
 async fn an_api_that_is_flooded_is_waited_for(#[case] target: Target) -> Verdict {
-    let victim = Victim::of(target, "cluster").await?;
+    let victim = Victim::of(target, "cluster", "an_api_that_is_flooded_is_waited_for").await?;
     let client = victim.cluster().client();
     let flood: Vec<_> = (0..24)
         .map(|_| {
@@ -182,7 +182,7 @@ async fn an_api_that_is_flooded_is_waited_for(#[case] target: Target) -> Verdict
 #[case::k3s(Target::K3s)]
 #[k3s_arc_harness::test(needs = OWN)]
 async fn a_namespace_that_is_held_is_named_with_what_holds_it(#[case] target: Target) -> Verdict {
-    let victim = Victim::of(target, "cluster").await?;
+    let victim = Victim::of(target, "cluster", "a_namespace_that_is_held_is_named_with_what_holds_it").await?;
     let report = victim.refusal(&HELD).await;
     let maps: Api<ConfigMap> = Api::all(victim.cluster().client());
     let held = maps.list(&ListParams::default().fields(&format!("metadata.name={}", HOLD.0))).await.expect("maps are listed");
@@ -204,7 +204,7 @@ async fn a_namespace_that_is_held_is_named_with_what_holds_it(#[case] target: Ta
 #[case::k3s(Target::K3s)]
 #[k3s_arc_harness::test(needs = OWN)]
 async fn a_pod_that_ignores_sigterm_is_killed_in_the_end(#[case] target: Target) -> Verdict {
-    let victim = Victim::of(target, "cluster").await?;
+    let victim = Victim::of(target, "cluster", "a_pod_that_ignores_sigterm_is_killed_in_the_end").await?;
     victim.ask(&DEAF).await?;
     victim.has_nothing_left().await;
     Ok(())
@@ -215,7 +215,7 @@ async fn a_pod_that_ignores_sigterm_is_killed_in_the_end(#[case] target: Target)
 #[case::k3s(Target::K3s)]
 #[k3s_arc_harness::test(needs = OWN)]
 async fn a_pod_that_has_not_ended_on_sigterm_is_named(#[case] target: Target) -> Verdict {
-    let victim = Victim::of(target, "cluster").await?;
+    let victim = Victim::of(target, "cluster", "a_pod_that_has_not_ended_on_sigterm_is_named").await?;
     let report = victim.refusal(&DEAF_FOR_LONG).await;
     let pods: Api<Pod> = Api::all(victim.cluster().client());
     for pod in pods.list(&ListParams::default()).await.expect("pods are listed") {

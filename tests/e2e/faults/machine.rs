@@ -35,7 +35,7 @@ fn pause(target: Target) -> Duration {
 #[case::k3s(Target::K3s)]
 #[k3s_arc_harness::test(needs = OWN)]
 async fn a_node_that_is_killed_is_named(#[case] target: Target) -> Verdict {
-    let victim = Victim::of(target, "machine").await?;
+    let victim = Victim::of(target, "machine", "a_node_that_is_killed_is_named").await?;
     let kill = async {
         victim.is_asked().await;
         victim.kill().await;
@@ -57,7 +57,7 @@ async fn a_node_that_is_killed_is_named(#[case] target: Target) -> Verdict {
 #[case::k3s(Target::K3s)]
 #[k3s_arc_harness::test(needs = OWN)]
 async fn a_node_that_is_frozen_for_a_while_is_waited_for(#[case] target: Target) -> Verdict {
-    let victim = Victim::of(target, "machine").await?;
+    let victim = Victim::of(target, "machine", "a_node_that_is_frozen_for_a_while_is_waited_for").await?;
     let freeze = async {
         let namespace = victim.is_asked().await;
         victim.pause().await;
@@ -76,7 +76,7 @@ async fn a_node_that_is_frozen_for_a_while_is_waited_for(#[case] target: Target)
 #[case::k3s(Target::K3s)]
 #[k3s_arc_harness::test(needs = OWN)]
 async fn what_is_asked_of_a_frozen_node_is_answered_once_it_goes_on(#[case] target: Target) -> Verdict {
-    let victim = Victim::of(target, "machine").await?;
+    let victim = Victim::of(target, "machine", "what_is_asked_of_a_frozen_node_is_answered_once_it_goes_on").await?;
     victim.pause().await;
     let thaw = async {
         tokio::time::sleep(pause(target)).await;
@@ -93,7 +93,7 @@ async fn what_is_asked_of_a_frozen_node_is_answered_once_it_goes_on(#[case] targ
 #[case::k3s(Target::K3s)]
 #[k3s_arc_harness::test(needs = OWN)]
 async fn a_node_that_stays_frozen_is_named(#[case] target: Target) -> Verdict {
-    let victim = Victim::of(target, "machine").await?;
+    let victim = Victim::of(target, "machine", "a_node_that_stays_frozen_is_named").await?;
     let freeze = async {
         victim.is_asked().await;
         victim.pause().await;
@@ -120,7 +120,7 @@ async fn remove_leftovers(victim: &Victim) {
 #[case::k3s(Target::K3s)]
 #[k3s_arc_harness::test(needs = OWN)]
 async fn a_node_that_starts_again_is_waited_for(#[case] target: Target) -> Verdict {
-    let victim = Victim::of(target, "machine").await?;
+    let victim = Victim::of(target, "machine", "a_node_that_starts_again_is_waited_for").await?;
     let restart = async {
         let namespace = victim.is_asked().await;
         victim.kill().await;
@@ -144,7 +144,7 @@ async fn a_node_that_starts_again_is_waited_for(#[case] target: Target) -> Verdi
 #[k3s_arc_harness::test(needs = OWN)]
 async fn an_api_that_refuses_connections_is_named(#[case] target: Target) -> Verdict {
     const RULE: &str = "INPUT -i eth0 -p tcp --dport 6443 -j REJECT --reject-with tcp-reset";
-    let victim = Victim::of(target, "machine").await?;
+    let victim = Victim::of(target, "machine", "an_api_that_refuses_connections_is_named").await?;
     let refuse = async {
         victim.is_asked().await;
         match victim.controls() {
@@ -168,14 +168,14 @@ async fn an_api_that_refuses_connections_is_named(#[case] target: Target) -> Ver
 #[case::k3s(Target::K3s)]
 #[k3s_arc_harness::test(needs = OWN)]
 async fn watches_that_are_cut_are_taken_up_again(#[case] target: Target) -> Verdict {
-    let direct = Victim::of(target, apart(target, "watches")).await?;
+    let direct = Victim::of(target, "machine", "watches_that_are_cut_are_taken_up_again").await?;
     let url = server(&direct);
     let port = url.rsplit(':').next().and_then(|port| port.parse().ok()).expect("the API's port");
     let proxy = Proxy::to(port).await;
     let restored = direct.change_kubeconfig(|text| text.replace(&format!(":{port}"), &format!(":{}", proxy.port)));
     drop(direct);
 
-    let victim = Victim::of(target, apart(target, "watches")).await?;
+    let victim = Victim::of(target, "machine", "watches_that_are_cut_are_taken_up_again").await?;
     let cut = async {
         let namespace = victim.is_asked().await;
         for _ in 0..3 {
@@ -193,12 +193,6 @@ async fn watches_that_are_cut_are_taken_up_again(#[case] target: Target) -> Verd
 }
 
 /// The URL of the API in a victim's kubeconfig.
-/// The cluster of a test that changes its kubeconfig, which another test would come by between this one's leases. nextest keeps the
-/// cases on K3s apart; those on the emulator may be threads of one process.
-fn apart(target: Target, name: &'static str) -> &'static str {
-    if target == Target::Emulator { name } else { "machine" }
-}
-
 fn server(victim: &Victim) -> String {
     let text = std::fs::read_to_string(victim.cluster().kubeconfig()).expect("the kubeconfig is readable");
     let line = text.lines().find_map(|line| line.trim().strip_prefix("server: ").map(str::to_owned));
@@ -209,18 +203,18 @@ fn server(victim: &Victim) -> String {
 #[case::k3s(Target::K3s)]
 #[k3s_arc_harness::test(needs = OWN)]
 async fn a_kubeconfig_that_leads_nowhere_is_named(#[case] target: Target) -> Verdict {
-    let direct = Victim::of(target, apart(target, "kubeconfig")).await?;
+    let direct = Victim::of(target, "machine", "a_kubeconfig_that_leads_nowhere_is_named").await?;
     let url = server(&direct);
     // Nothing listens on port 1 of a host that is not from 1990.
     let restored = direct.change_kubeconfig(|text| text.replace(&url, "https://127.0.0.1:1"));
     drop(direct);
-    let victim = Victim::of(target, apart(target, "kubeconfig")).await?;
+    let victim = Victim::of(target, "machine", "a_kubeconfig_that_leads_nowhere_is_named").await?;
     let report = victim.refusal(&WAITS_BRIEFLY).await;
     drop(restored);
     drop(victim);
     let address = url.trim_start_matches("https://");
     assert_tells(&report, &["is stale: it leads to https://127.0.0.1:1, and the API is at", address, "run again"]);
-    Victim::of(target, apart(target, "kubeconfig")).await?.has_nothing_left().await;
+    Victim::of(target, "machine", "a_kubeconfig_that_leads_nowhere_is_named").await?.has_nothing_left().await;
     Ok(())
 }
 
@@ -229,7 +223,7 @@ async fn a_kubeconfig_that_leads_nowhere_is_named(#[case] target: Target) -> Ver
 #[case::k3s(Target::K3s)]
 #[k3s_arc_harness::test(needs = OWN)]
 async fn a_kubeconfig_of_another_cluster_is_named(#[case] target: Target) -> Verdict {
-    let direct = Victim::of(target, apart(target, "kubeconfig")).await?;
+    let direct = Victim::of(target, "machine", "a_kubeconfig_of_another_cluster_is_named").await?;
     // A certificate that is one, and not of the authority that signed the API's.
     let restored = direct.change_kubeconfig(|text| {
         let mut config = Kubeconfig::from_yaml(text).expect("a kubeconfig");
@@ -240,12 +234,12 @@ async fn a_kubeconfig_of_another_cluster_is_named(#[case] target: Target) -> Ver
         serde_json::to_string(&config).expect("a kubeconfig")
     });
     drop(direct);
-    let victim = Victim::of(target, apart(target, "kubeconfig")).await?;
+    let victim = Victim::of(target, "machine", "a_kubeconfig_of_another_cluster_is_named").await?;
     let report = victim.refusal(&WAITS_BRIEFLY).await;
     drop(restored);
     drop(victim);
     assert_tells(&report, &["is stale: the certificate of the API at https://127.0.0.1:", "is not the one it knows"]);
-    Victim::of(target, apart(target, "kubeconfig")).await?.has_nothing_left().await;
+    Victim::of(target, "machine", "a_kubeconfig_of_another_cluster_is_named").await?.has_nothing_left().await;
     Ok(())
 }
 
@@ -255,7 +249,7 @@ async fn a_kubeconfig_of_another_cluster_is_named(#[case] target: Target) -> Ver
 #[k3s_arc_harness::test]
 async fn an_engine_that_was_restarted_is_named(#[case] target: Target) -> Verdict {
     let command = std::env::var(ENGINE_RESTART).expect("K3S_ARC_FAULT_ENGINE_RESTART has the command that restarts the engine");
-    let victim = Victim::of(target, "machine").await?;
+    let victim = Victim::of(target, "machine", "an_engine_that_was_restarted_is_named").await?;
     let restart = async {
         victim.is_asked().await;
         let restarted = tokio::process::Command::new("sh").arg("-c").arg(command).status().await;

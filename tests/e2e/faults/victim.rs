@@ -39,11 +39,15 @@ enum Machine {
 }
 
 impl Victim {
-    /// A cluster that the faults of one kind have for themselves: they break it and mend it one after the other.
-    pub(super) async fn of(target: Target, faults: &str) -> Result<Self, FixtureError> {
+    /// The K3s that the faults of one kind have for themselves: they break it and mend it one after the other. An emulated one costs next
+    /// to nothing, so that each test has its own, and all are done at once.
+    pub(super) async fn of(target: Target, kind: &str, test: &str) -> Result<Self, FixtureError> {
         let config = target.config()?;
-        let spec = ClusterSpec::new(config.k3s.clone()).private(format!("faults: {faults}"));
-        let spec = if target == Target::K3s { with_a_disk_of_its_own(spec) } else { spec };
+        let spec = ClusterSpec::new(config.k3s.clone());
+        let spec = match target {
+            Target::K3s => with_a_disk_of_its_own(spec.private(format!("faults: {kind}"))),
+            Target::Emulator => spec.private(format!("faults: {test}")),
+        };
         let fixture = Fixture::with_spec(config, spec, Access::Alone).await?;
         let machine = match Controls::of(&fixture.cluster()) {
             Some(controls) => Machine::Emulated(controls),
