@@ -23,7 +23,7 @@ use tracing_subscriber::EnvFilter;
 use crate::{check::Check, cluster::Capability, fixture};
 
 /// Why a case did not run, and what makes it.
-const IGNORED: &str = "needs K3s: cargo nextest run --profile e2e";
+const IGNORED: &str = "needs K3s: cargo nextest run --profile e2e (or faults)";
 
 /// How many run at once unless the command line says it. They wait for a cluster far more than they work.
 const AT_ONCE: usize = 8;
