@@ -15,17 +15,16 @@ mod standin;
 use std::{path::Path, sync::Arc, time::Duration};
 
 use futures::{FutureExt, future::BoxFuture};
-use kube::{
-    Client,
-    config::{KubeConfigOptions, Kubeconfig},
-};
+use kube::{Client, config::Kubeconfig};
 use tokio::time::timeout;
 
 pub(super) use self::clean::clean;
 pub(crate) use self::clean::note;
 pub use self::{clean::Uncleaned, error::ExistingError};
 use self::{detect::Observed, source::Source};
-use super::{Boot, Capability, Cluster, ClusterRecord, ClusterSpec, K3sImage, Provider, ProviderError, Run, run::write_private};
+use super::{
+    Boot, Capability, Cluster, ClusterRecord, ClusterSpec, K3sImage, Provider, ProviderError, Run, client, run::write_private,
+};
 use crate::{config::Config, image::Standin, namespace::Namespace, probe};
 
 /// The name of this provider.
@@ -64,7 +63,7 @@ impl Existing {
     /// # Errors
     /// [`ExistingError`].
     pub async fn lacks(&self) -> Result<std::collections::BTreeMap<Capability, String>, ExistingError> {
-        let client = self.client_of(self.source.kubeconfig.clone()).await?;
+        let client = self.first_client().await?;
         // No run has this id: all that is there of Arc is somebody else's.
         Ok(self.observe(&client, "").await?.judge().1)
     }
@@ -77,7 +76,7 @@ impl Existing {
         let yaml = serde_saphyr::to_string(&self.source.kubeconfig)
             .map_err(|error| ExistingError::Login { context: self.source.context.clone(), source: error.into() })?;
         write(kubeconfig, yaml.as_bytes())?;
-        let client = self.client(kubeconfig).await?;
+        let client = self.first_client().await?;
 
         let answers = format!("an API that answers, at {}", self.source.server);
         tracing::info!("waiting for {answers}");
@@ -110,7 +109,7 @@ impl Existing {
         };
         // From here on there may be something to remove.
         clean::mark(kubeconfig, run, &self.source).map_err(|(path, source)| ExistingError::Write { path, source })?;
-        let cluster = self.cluster(&record, kubeconfig, client.clone());
+        let cluster = self.cluster(&record, kubeconfig, self.client(kubeconfig).await?);
         self.serves(&cluster, &observed).await?;
         Ok(record)
     }
@@ -177,11 +176,14 @@ impl Existing {
     async fn client(&self, kubeconfig: &Path) -> Result<Client, ExistingError> {
         let read = Kubeconfig::read_from(kubeconfig);
         let read = read.map_err(|error| ExistingError::Kubeconfig { path: kubeconfig.to_owned(), source: Box::new(error) })?;
-        self.client_of(read).await
+        let client = client::client_of(read).await;
+        client.map_err(|source| ExistingError::Login { context: self.source.context.clone(), source })
     }
 
-    async fn client_of(&self, kubeconfig: Kubeconfig) -> Result<Client, ExistingError> {
-        client(kubeconfig).await.map_err(|source| ExistingError::Login { context: self.source.context.clone(), source })
+    /// A client that says at once what is the matter with the way to the cluster.
+    async fn first_client(&self) -> Result<Client, ExistingError> {
+        let client = client::plain_of(self.source.kubeconfig.clone()).await;
+        client.map_err(|source| ExistingError::Login { context: self.source.context.clone(), source })
     }
 
     fn cluster(&self, record: &ClusterRecord, kubeconfig: &Path, client: Client) -> Cluster {
@@ -202,12 +204,6 @@ pub(crate) async fn nobodys_arc(cluster: &Cluster) -> Result<(), ExistingError> 
 }
 
 const UNREACHABLE: &str = "see that the address is reached from here, and that the kubeconfig is not of a cluster that is gone";
-
-/// A client by a kubeconfig with one context. A log-in plug-in is asked again when its token is about to expire.
-async fn client(kubeconfig: Kubeconfig) -> Result<Client, Box<dyn std::error::Error + Send + Sync>> {
-    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
-    Ok(Client::try_from(config)?)
-}
 
 /// Refuses what only a cluster of our own can be made to be.
 fn possible(spec: &ClusterSpec) -> Result<(), ExistingError> {
