@@ -225,7 +225,8 @@ async fn provider(config: &Config) -> Result<Arc<dyn Provider>, FixtureError> {
     let standin = config.standin_image.as_deref();
     match choose(config).await.provider {
         ProviderChoice::Auto | ProviderChoice::Docker => {
-            Ok(Arc::new(Docker::new(Standin::new(standin)?, config.boot_timeout).with_cache(config.cache)))
+            let docker = Docker::new(Standin::new(standin)?, config.boot_timeout);
+            Ok(Arc::new(docker.with_cache(config.cache).with_open_network(config.yes)))
         }
         ProviderChoice::Kubeconfig => Ok(Arc::new(Existing::new(config)?)),
         ProviderChoice::Emulator if config.launcher_image == LauncherImage::Tree => {

@@ -37,6 +37,9 @@ pub struct ClusterRecord {
     /// Whether it is an emulated one.
     #[serde(default)]
     pub emulated: bool,
+    /// Where the provider made it, if it can in several places: the address of a Docker Engine.
+    #[serde(default)]
+    pub place: String,
     /// What the provider finds it by: a container's id, a VM's name.
     pub handle: String,
     /// How a person looks at it, and removes it, once it is kept: shell commands.

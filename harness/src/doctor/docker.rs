@@ -1,14 +1,14 @@
 //! The Docker Engine: whether it answers, and whether it can run K3s.
 
 use super::{Finding, Verdict, needs::Needs};
-use crate::cluster::docker::{DockerError, Engine};
+use crate::cluster::docker::{DockerError, Engine, Maker, Unsuitable};
 
 /// The first major version with everything that is asked of it.
 const OLDEST: u32 = 20;
 
 pub(super) fn judge(looked: &Result<Engine, DockerError>, needs: &Needs) -> Vec<Finding> {
     match looked {
-        Ok(engine) => [reach(engine), privileged(engine), driver(engine)].into_iter().chain(images(engine, needs)).collect(),
+        Ok(engine) => [reach(engine), suitable(engine), driver(engine)].into_iter().chain(images(engine, needs)).collect(),
         Err(error) => vec![unreachable(error)],
     }
 }
@@ -24,19 +24,24 @@ fn reach(engine: &Engine) -> Finding {
     let system = engine.system.as_deref().map(|system| format!(" on {system}")).unwrap_or_default();
     let major = version.split('.').next().and_then(|major| major.parse::<u32>().ok());
     let needed = format!("{OLDEST} or later");
-    let finding = Finding::ok("Docker", format!("{version}{system} at {}", engine.address), needed);
+    let found = format!("{} {version}{system} at {} ({})", engine.kind.name(), engine.address, engine.chosen);
+    let finding = Finding::ok("Docker", found, needed);
+    if engine.kind.maker == Maker::Podman {
+        // Its versions are not Docker's.
+        return finding.but(Verdict::Warning, "Podman serves Docker's API; see the README for how far this has been tried");
+    }
     let old = major.is_some_and(|major| major < OLDEST);
     finding.unless(!old, Verdict::Warning, "update it; this version has not been tried")
 }
 
-fn privileged(engine: &Engine) -> Finding {
-    let finding = |found| Finding::ok("Docker: privileged", found, "neither rootless nor remapped");
-    match engine.restricted {
-        None => finding("neither rootless nor remapped"),
-        Some(how) => finding(how).but(
-            Verdict::Missing,
-            "K3s needs a privileged container of the real root: name an engine that gives one in DOCKER_HOST",
-        ),
+fn suitable(engine: &Engine) -> Finding {
+    const NEEDED: &str = "Linux containers that are privileged";
+    let finding = |found: &str| Finding::ok("Docker: K3s", found, NEEDED);
+    match engine.kind.can_run_k3s() {
+        Err(Unsuitable { why, remedy }) => finding(&why).but(Verdict::Missing, remedy),
+        Ok(()) if engine.kind.is_rootless() => finding("runs without root, with all the cgroup controllers it needs")
+            .but(Verdict::Warning, "this has not been tried: an engine that runs as root is the surer one"),
+        Ok(()) => finding("runs as root, users are not remapped"),
     }
 }
 
@@ -67,7 +72,7 @@ pub(super) fn has_all(engine: &Engine, needs: &Needs) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Config;
+    use crate::{cluster::docker::Kind, config::Config};
 
     fn engine() -> Engine {
         Engine {
@@ -91,14 +96,21 @@ mod tests {
     fn an_engine_that_cannot_run_k3s_says_why() {
         use Verdict::{Missing, Ok, Warning};
         assert_eq!(verdicts(engine()), [Ok, Ok, Ok, Ok]);
-        assert_eq!(verdicts(Engine { restricted: Some("rootless"), ..engine() }), [Ok, Missing, Ok, Ok]);
+        let engine_of = |kind: Kind| Engine { kind, ..engine() };
+        assert_eq!(verdicts(engine_of(Kind::example(Maker::Docker, true, true))), [Ok, Missing, Ok, Ok]);
+        assert_eq!(verdicts(engine_of(Kind::example(Maker::Docker, true, false))), [Ok, Warning, Ok, Ok]);
+        assert_eq!(verdicts(engine_of(Kind::example(Maker::Podman, false, false))), [Warning, Ok, Ok, Ok]);
         let old = Engine { version: Some("19.03.8".to_owned()), driver: Some("vfs".to_owned()), ..engine() };
         assert_eq!(verdicts(old), [Warning, Ok, Warning, Ok]);
     }
 
     #[test]
     fn no_engine_is_missing_and_the_emulator_is_named() {
-        let error = DockerError::NoEngine { host: "tcp://nowhere:2376".to_owned(), source: "refused".into() };
+        let error = DockerError::NoEngine {
+            host: "tcp://nowhere:2376".to_owned(),
+            chosen: "by DOCKER_HOST".to_owned(),
+            source: "refused".into(),
+        };
         let findings = judge(&Err(error), &needs("v1.34.1+k3s1"));
         assert!(matches!(&findings[..], [one] if one.verdict == Verdict::Missing), "{findings:?}");
         assert!(findings[0].remedy.as_deref().unwrap().contains("--provider emulator"));

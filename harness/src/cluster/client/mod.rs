@@ -3,11 +3,16 @@
 //! kube-rs gives up at once where nobody listens, as for the seconds in which K3s starts again, and waits without end for an
 //! answer that does not come, as from a K3s that is frozen. Here the first is tried again, and the second has an end.
 
+mod proxy;
+
 use std::{io, path::Path, task, time::Duration};
 
 use futures::{FutureExt, future::BoxFuture};
 use http::{Method, Request, Response, Uri};
-use hyper_util::client::legacy;
+use hyper_util::client::{
+    legacy,
+    proxy::matcher::{Intercept, Matcher},
+};
 use kube::{
     Client, Config,
     client::{Body, ClientBuilder, retry::RetryPolicy},
@@ -45,9 +50,15 @@ const WAITING: usize = 1024;
 /// # Errors
 /// What came back.
 pub(crate) async fn client(kubeconfig: &Path) -> Result<Client, BoxError> {
-    let config = config(kubeconfig).await?;
-    let kube = ClientBuilder::try_from(config)?.with_layer(&BufferLayer::new(WAITING));
-    Ok(kube.with_layer(&RetryLayer::new(Patience)).with_layer(&layer_fn(Bounded)).build())
+    client_of(Kubeconfig::read_from(kubeconfig)?).await
+}
+
+/// The same, by a kubeconfig that has been read.
+pub(super) async fn client_of(kubeconfig: Kubeconfig) -> Result<Client, BoxError> {
+    match config(kubeconfig).await? {
+        (config, None) => Ok(patient(ClientBuilder::try_from(config)?)),
+        (config, Some(proxy)) => Ok(patient(proxy::builder(&config, &proxy)?)),
+    }
 }
 
 /// A client that tells what it meets at once: to find out what is the matter.
@@ -55,20 +66,47 @@ pub(crate) async fn client(kubeconfig: &Path) -> Result<Client, BoxError> {
 /// # Errors
 /// What came back.
 pub(crate) async fn plain(kubeconfig: &Path) -> Result<Client, BoxError> {
-    let mut config = config(kubeconfig).await?;
-    config.default_retry = false;
-    Ok(Client::try_from(config)?)
+    plain_of(Kubeconfig::read_from(kubeconfig)?).await
 }
 
-/// kube-rs takes the proxy that `HTTPS_PROXY` names for every cluster. One on this host is not reached through it.
-async fn config(kubeconfig: &Path) -> Result<Config, BoxError> {
-    let read = Kubeconfig::read_from(kubeconfig)?;
-    let mut config = Config::from_custom_kubeconfig(read, &KubeConfigOptions::default()).await?;
-    config.connect_timeout = Some(CONNECT);
-    if is_here(&config.cluster_url) {
-        config.proxy_url = None;
+/// The same, by a kubeconfig that has been read.
+pub(super) async fn plain_of(kubeconfig: Kubeconfig) -> Result<Client, BoxError> {
+    match config(kubeconfig).await? {
+        (mut config, None) => {
+            config.default_retry = false;
+            Ok(Client::try_from(config)?)
+        }
+        (config, Some(proxy)) => Ok(proxy::builder(&config, &proxy)?.build()),
     }
-    Ok(config)
+}
+
+fn patient<S, B>(builder: ClientBuilder<S>) -> Client
+where
+    S: Service<Request<Body>, Response = Response<B>, Error = BoxError> + Send + 'static,
+    S::Future: Send + 'static,
+    B: hyper::body::Body<Data = hyper::body::Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    let builder = builder.with_layer(&BufferLayer::new(WAITING));
+    builder.with_layer(&RetryLayer::new(Patience)).with_layer(&layer_fn(Bounded)).build()
+}
+
+/// What a client is made of, and the proxy to go through. A log-in plug-in is asked again when its token is about to expire.
+async fn config(kubeconfig: Kubeconfig) -> Result<(Config, Option<Intercept>), BoxError> {
+    let of_kubeconfig = proxy_url(&kubeconfig);
+    let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+    config.connect_timeout = Some(CONNECT);
+    config.proxy_url = None;
+    let proxy = proxy::choose(&config, of_kubeconfig.as_deref(), &Matcher::from_env());
+    Ok((config, proxy))
+}
+
+/// The proxy that a kubeconfig names for the cluster of its current context.
+fn proxy_url(kubeconfig: &Kubeconfig) -> Option<String> {
+    let current = kubeconfig.current_context.as_ref()?;
+    let context = kubeconfig.contexts.iter().find(|named| named.name == *current)?.context.as_ref()?;
+    let cluster = kubeconfig.clusters.iter().find(|named| named.name == context.cluster)?;
+    cluster.cluster.as_ref()?.proxy_url.clone()
 }
 
 /// Whether a cluster's address is one of this host's own.

@@ -19,26 +19,26 @@ use testcontainers::bollard::{
 };
 use tokio::sync::Notify;
 
-use super::{DockerError, cache, container::API_PORT, error};
+use super::{DockerError, Making, cache, container::API_PORT, error, node, route::Route};
 use crate::cluster::{self, ClusterSpec, Packaged, ready, run::write_private};
 
 /// Where K3s writes its kubeconfig.
 const KUBECONFIG: &str = "/etc/rancher/k3s/k3s.yaml";
 
-/// Waits until the K3s in a container serves, and gives its version. Its kubeconfig is then at `kubeconfig`.
+/// Waits until the K3s in a container serves, and gives its version. Its kubeconfig is then where it was to be.
 ///
 /// `moved_to` is the container's address, if its datastore knows another one.
 pub(super) async fn until_served(
-    engine: &Docker,
+    making: &Making<'_>,
     container: &str,
-    spec: &ClusterSpec,
-    kubeconfig: &Path,
     standin_image: &str,
     deadline: Duration,
     moved_to: Option<String>,
 ) -> Result<String, DockerError> {
+    let Making { engine, route, spec, kubeconfig, .. } = *making;
     let boot = Boot {
         engine,
+        route,
         container,
         spec,
         kubeconfig,
@@ -61,6 +61,7 @@ pub(super) async fn until_served(
 
 struct Boot<'a> {
     engine: &'a Docker,
+    route: &'a Route,
     container: &'a str,
     spec: &'a ClusterSpec,
     kubeconfig: &'a Path,
@@ -104,21 +105,19 @@ impl Boot<'_> {
         };
         let port = self.published_port().await?;
         let mut config = Kubeconfig::from_yaml(&text).map_err(|error| unusable(error.into()))?;
-        for cluster in config.clusters.iter_mut().filter_map(|named| named.cluster.as_mut()) {
-            // 127.0.0.1 is among the names of K3s's certificate.
-            cluster.server = Some(format!("https://127.0.0.1:{port}"));
-        }
+        let directory = self.kubeconfig.parent().unwrap_or(Path::new("/"));
+        self.route.lead(&mut config, directory, port).await?;
         let yaml = serde_saphyr::to_string(&config).map_err(|error| unusable(error.into()))?;
         write_private(self.kubeconfig, yaml.as_bytes())
             .map_err(|error| DockerError::Kubeconfig { path: self.kubeconfig.to_owned(), source: error.into() })
     }
 
-    async fn published_port(&self) -> Result<String, DockerError> {
+    async fn published_port(&self) -> Result<u16, DockerError> {
         let inspected = self.engine.inspect_container(self.container, None::<InspectContainerOptions>).await;
         let inspected = inspected.map_err(|error| DockerError::request("look at the K3s container", error))?;
-        let ports = inspected.network_settings.and_then(|network| network.ports).unwrap_or_default();
-        let bound = ports.get(API_PORT).cloned().flatten().into_iter().flatten().find_map(|binding| binding.host_port);
-        bound.ok_or_else(|| DockerError::Port { answer: format!("no port of 127.0.0.1 leads to the container's {API_PORT}") })
+        let address = self.route.published_on();
+        let missing = || DockerError::Port { answer: format!("no port of {address} leads to the container's {API_PORT}") };
+        node::port(&inspected).ok_or_else(missing)
     }
 
     async fn ended(&self, exit_code: i64) -> DockerError {

@@ -1,11 +1,7 @@
 //! The K3s container, as testcontainers' modules would have it but for what they fall short of: its API on a
 //! random port of 127.0.0.1 alone, every volume named and labelled, a fixed node name.
 
-use std::{
-    collections::HashMap,
-    net::{Ipv4Addr, TcpListener},
-    time::Duration,
-};
+use std::{collections::HashMap, time::Duration};
 
 use testcontainers::{
     ContainerRequest, Image, ImageExt, TestcontainersError,
@@ -19,8 +15,10 @@ use testcontainers::{
 };
 
 use super::{
-    DockerError,
+    DockerError, Making,
     cache::{self, Stored},
+    elsewhere,
+    route::free_port,
 };
 use crate::cluster::{ClusterSpec, Run};
 
@@ -78,17 +76,20 @@ pub(super) async fn create_volumes(engine: &Docker, run: &Run, spec: &ClusterSpe
 }
 
 /// Starts K3s, from a cache entry or from nothing, and gives the container's id; what happens in it is not awaited.
-pub(super) async fn start(run: &Run, spec: &ClusterSpec, names: &Names, entry: Option<&Stored>) -> Result<String, DockerError> {
+pub(super) async fn start(making: &Making<'_>, entry: Option<&Stored>) -> Result<String, DockerError> {
+    let Making { engine, endpoint, route, run, spec, names, .. } = making;
     let from = if entry.is_some() { " from the cache" } else { "" };
     tracing::info!("starting {}{from}", spec.k3s());
-    let started = request(run, spec, names, entry).start().await.map_err(|error| {
-        let attempted = format!("start the container {}", names.container);
-        match error {
-            TestcontainersError::Client(
-                ClientError::CreateContainer(error) | ClientError::StartContainer(error) | ClientError::Init(error),
-            ) => DockerError::request(attempted, error),
-            error => DockerError::refused(attempted, error.into()),
-        }
+    let attempted = || format!("start the container {}", names.container);
+    let request = request(run, spec, names, entry, route.published_on());
+    if !endpoint.is_found_by_testcontainers() {
+        return elsewhere::start(engine, &request).await.map_err(|error| DockerError::request(attempted(), error));
+    }
+    let started = request.start().await.map_err(|error| match error {
+        TestcontainersError::Client(
+            ClientError::CreateContainer(error) | ClientError::StartContainer(error) | ClientError::Init(error),
+        ) => DockerError::request(attempted(), error),
+        error => DockerError::refused(attempted(), error.into()),
     })?;
     let id = started.id().to_owned();
     // Its drop would remove the container, which outlives this process: other tests of the run use it. It carries
@@ -106,7 +107,10 @@ pub(super) async fn address(engine: &Docker, container: &str) -> Result<String, 
     Ok(addresses.find(|address| !address.is_empty()).unwrap_or_default())
 }
 
-fn request(run: &Run, spec: &ClusterSpec, names: &Names, entry: Option<&Stored>) -> ContainerRequest<K3s> {
+fn request(run: &Run, spec: &ClusterSpec, names: &Names, entry: Option<&Stored>, published_on: String) -> ContainerRequest<K3s> {
+    // None, for Docker to choose. One that Docker chooses is another at each start of the container, and a kubeconfig would not survive a
+    // restart. One that is free here is mostly free on another host too; where it is not, another is tried.
+    let port = free_port().map(|port| port.to_string()).unwrap_or_default();
     let volumes = VOLUMES.map(|(name, path)| Mount::volume_mount(names.volume(name), path));
     let tmpfs = ["/run", "/var/run"].map(Mount::tmpfs_mount);
     let image = K3s::new(spec, entry.is_some());
@@ -123,9 +127,9 @@ fn request(run: &Run, spec: &ClusterSpec, names: &Names, entry: Option<&Stored>)
         .with_startup_timeout(Duration::from_secs(120))
         // testcontainers publishes on all addresses; K3s's API is nobody's business but this host's.
         .with_host_config_modifier(move |host| {
-            let loopback = PortBinding { host_ip: Some("127.0.0.1".to_owned()), host_port: Some(free_port()) };
+            let binding = PortBinding { host_ip: Some(published_on.clone()), host_port: Some(port.clone()) };
             host.publish_all_ports = Some(false);
-            host.port_bindings = Some(HashMap::from([(API_PORT.to_owned(), Some(vec![loopback]))]));
+            host.port_bindings = Some(HashMap::from([(API_PORT.to_owned(), Some(vec![binding]))]));
             if let Some(entry) = &entry {
                 let mounts = host.mounts.get_or_insert_default();
                 // Else Docker fills the empty volume with what the image has there, which the entry has too.
@@ -139,13 +143,6 @@ fn request(run: &Run, spec: &ClusterSpec, names: &Names, entry: Option<&Stored>)
         request = request.with_mount(mount);
     }
     request
-}
-
-/// A port of the host's that nothing listens on at this moment; none, for Docker to choose. One that Docker chooses is another
-/// at each start of the container, and a kubeconfig would not survive a restart.
-fn free_port() -> String {
-    let bound = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
-    bound.map_or_else(|_| String::new(), |address| address.port().to_string())
 }
 
 /// K3s's image, as testcontainers sees it.

@@ -4,33 +4,69 @@ use std::io;
 
 use futures::StreamExt;
 use testcontainers::bollard::{
-    Docker,
+    API_DEFAULT_VERSION, Docker,
     errors::Error as BollardError,
     query_parameters::{CreateImageOptionsBuilder, ListImagesOptionsBuilder},
 };
-use testcontainers::core::client::docker_client_instance;
 
-use super::DockerError;
+use super::{
+    DockerError,
+    endpoint::{Endpoint, Way},
+    kind::Kind,
+    ssh,
+};
 use crate::cluster::K3sImage;
 
-/// Connects the way testcontainers does (`DOCKER_HOST`, its properties file, the usual sockets), and makes sure somebody answers.
-pub(super) async fn connect() -> Result<Docker, DockerError> {
-    let host = address();
-    let unreachable = |source: Box<dyn std::error::Error + Send + Sync>| {
-        if is_denied(&*source) {
-            DockerError::NotPermitted { host: host.clone(), source }
-        } else {
-            DockerError::NoEngine { host: host.clone(), source }
-        }
-    };
-    let engine = docker_client_instance().await.map_err(|error| unreachable(error.into()))?;
-    engine.ping().await.map_err(|error| unreachable(error.into()))?;
-    Ok(engine)
+/// How long an answer may take to begin, in seconds, as testcontainers has it.
+const PATIENCE: u64 = 120;
+
+/// A client of the engine that clusters are made with, wherever it is.
+///
+/// # Errors
+/// [`DockerError`], if it is not known which one is meant, or nobody answers there.
+pub async fn client() -> Result<Docker, DockerError> {
+    connect().await
 }
 
-/// Where the engine is looked for.
-pub(super) fn address() -> String {
-    std::env::var("DOCKER_HOST").unwrap_or_else(|_| "unix:///var/run/docker.sock".to_owned())
+/// Connects to the engine that this process is to use, and makes sure somebody answers.
+pub(super) async fn connect() -> Result<Docker, DockerError> {
+    connect_to(&Endpoint::choose()?).await
+}
+
+/// Connects to an engine, and makes sure somebody answers.
+pub(super) async fn connect_to(endpoint: &Endpoint) -> Result<Docker, DockerError> {
+    let unreachable = |source: Box<dyn std::error::Error + Send + Sync>| {
+        let (host, chosen) = (endpoint.address.clone(), endpoint.chosen.to_string());
+        if is_denied(&*source) {
+            DockerError::NotPermitted { host, source }
+        } else {
+            DockerError::NoEngine { host, chosen, source }
+        }
+    };
+    let (engine, heard) = match endpoint.way()? {
+        Way::Socket(path) => (Docker::connect_with_unix(&path.to_string_lossy(), PATIENCE, API_DEFAULT_VERSION), None),
+        Way::Tcp { host, port } => (tcp(endpoint, &super::route::authority(&host, port)), None),
+        Way::Ssh(destination) => match ssh::connect(&destination) {
+            Ok((engine, heard)) => (Ok(engine), Some(heard)),
+            Err(error) => (Err(error), None),
+        },
+    };
+    let engine = engine.map_err(|error| unreachable(error.into()))?;
+    let Err(error) = engine.ping().await else { return Ok(engine) };
+    // What ssh says is the cause; that the connection broke is what came of it.
+    let said = match heard {
+        Some(heard) => heard.words().await,
+        None => None,
+    };
+    Err(unreachable(said.map_or_else(|| error.into(), Into::into)))
+}
+
+fn tcp(endpoint: &Endpoint, authority: &str) -> Result<Docker, BollardError> {
+    let address = format!("tcp://{authority}");
+    let Some(tls) = &endpoint.tls else { return Docker::connect_with_http(&address, PATIENCE, API_DEFAULT_VERSION) };
+    let file = |name: &str| tls.join(name);
+    let (key, certificate, authority) = (file("key.pem"), file("cert.pem"), file("ca.pem"));
+    Docker::connect_with_ssl(&address, &key, &certificate, &authority, PATIENCE, API_DEFAULT_VERSION)
 }
 
 fn is_denied(error: &(dyn std::error::Error + 'static)) -> bool {
@@ -51,6 +87,9 @@ pub(in crate::cluster) async fn lacks(k3s: &K3sImage) -> Option<String> {
         Ok(engine) => engine,
         Err(error) => return Some(error.to_string()),
     };
+    if let Err(error) = Kind::of(&engine).await.and_then(|kind| kind.can_run_k3s().map_err(DockerError::from)) {
+        return Some(error.to_string());
+    }
     let image = k3s.to_string();
     engine.inspect_image(&image).await.err().map(|_| format!("the Docker Engine does not have {image}"))
 }

@@ -4,6 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use testcontainers::bollard::errors::Error as BollardError;
 
+use super::{endpoint::EndpointError, kind::Unsuitable, route::RouteError};
 use crate::{
     cluster::MachineState,
     diagnosis::{self, Diagnosis},
@@ -14,10 +15,18 @@ use crate::{
 pub enum DockerError {
     /// Nobody answers.
     #[error("no Docker Engine answers at {host}")]
-    #[diagnostic(code(k3s_arc::docker::no_engine), help("start Docker, or name another engine in DOCKER_HOST"))]
+    #[diagnostic(
+        code(k3s_arc::docker::no_engine),
+        help(
+            "start Docker, or name another engine in DOCKER_HOST or DOCKER_CONTEXT; this one was chosen so: {chosen}.{}",
+            if .host.starts_with("ssh:") { " `ssh` to it must need neither a password nor an answer (BatchMode)" } else { "" }
+        )
+    )]
     NoEngine {
         /// Where it was looked for.
         host: String,
+        /// Who said that it is there.
+        chosen: String,
         /// What came back.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
@@ -33,6 +42,18 @@ pub enum DockerError {
         /// What came back.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// It is not known which engine is meant.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Endpoint(#[from] EndpointError),
+    /// An engine that K3s does not run on.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Unsuitable(#[from] Unsuitable),
+    /// K3s's API would be where it must not be, or cannot be reached where it is.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Route(#[from] RouteError),
     /// The image is neither here nor in its registry.
     #[error("there is no image {image}: its registry says `{answer}`")]
     #[diagnostic(
@@ -81,10 +102,13 @@ pub enum DockerError {
         answer: String,
     },
     /// The port on the host could not be bound.
-    #[error("the Docker Engine could not publish K3s's API on 127.0.0.1: {answer}")]
+    #[error("the Docker Engine could not publish K3s's API: {answer}")]
     #[diagnostic(
         code(k3s_arc::docker::port),
-        help("another process took the port in that moment, or none is free: `ss -ltn` lists them; run again")
+        help(
+            "another process took the port in that moment, or none is free: `ss -ltn` lists them; run again. An engine behind another address than \
+             its host has cannot publish there: reach it by ssh (DOCKER_HOST=ssh://...)"
+        )
     )]
     Port {
         /// What the engine said.

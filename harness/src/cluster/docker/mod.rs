@@ -3,11 +3,17 @@
 mod boot;
 pub mod cache;
 mod container;
+mod elsewhere;
+mod endpoint;
 mod engine;
 mod error;
+mod kind;
+mod mark;
 mod node;
 mod preload;
 mod remove;
+mod route;
+mod ssh;
 mod survey;
 
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
@@ -16,20 +22,31 @@ use futures::{FutureExt, future::BoxFuture};
 use testcontainers::bollard;
 
 use self::cache::{Cache, Stored};
-pub use self::error::{DockerError, ExitCause, LogTail};
+use self::{endpoint::Endpoint, route::Route};
+pub use self::{
+    endpoint::EndpointError,
+    engine::client,
+    error::{DockerError, ExitCause, LogTail},
+    kind::Unsuitable,
+    route::RouteError,
+    ssh::TunnelError,
+};
 pub(super) use self::{
     engine::lacks,
+    mark::is_marked,
     remove::{remove_orphans, remove_run},
+    ssh::end_tunnels,
 };
-pub(crate) use self::{preload::archives_in, survey::Engine};
+pub(crate) use self::{
+    kind::{Kind, Maker},
+    preload::archives_in,
+    survey::Engine,
+};
 use super::{
     Boot, Capability, Cluster, ClusterRecord, ClusterSpec, Provider, ProviderError, Run,
     run::{RUN_LABEL, SPEC_LABEL},
 };
 use crate::{config::CacheUse, diagnosis, image::Standin};
-
-/// In a run's directory, from before the run first makes something in Docker.
-pub(super) const MARK: &str = "docker";
 
 /// Makes clusters of one K3s container each.
 #[derive(Debug)]
@@ -37,12 +54,13 @@ pub struct Docker {
     standin: Standin,
     boot_timeout: Duration,
     cache: CacheUse,
+    open: bool,
 }
 
 impl Docker {
     /// Puts `standin` on every cluster it makes, and gives each `boot_timeout` from start to served.
     pub fn new(standin: Standin, boot_timeout: Duration) -> Self {
-        Self { standin, boot_timeout, cache: CacheUse::Never }
+        Self { standin, boot_timeout, cache: CacheUse::Never, open: false }
     }
 
     /// Boots from the warm cache, and keeps boots in it.
@@ -51,47 +69,55 @@ impl Docker {
         Self { cache, ..self }
     }
 
+    /// If `open`, also uses an engine that is reached over a network without TLS, and publishes K3s's API on that network.
+    #[must_use]
+    pub fn with_open_network(self, open: bool) -> Self {
+        Self { open, ..self }
+    }
+
     async fn boot(&self, run: &Run, spec: &ClusterSpec, kubeconfig: &Path) -> Result<ClusterRecord, DockerError> {
-        let engine = engine::connect().await?;
+        let endpoint = Endpoint::choose()?;
+        let engine = engine::connect_to(&endpoint).await?;
+        let kind = Kind::of(&engine).await?;
+        kind.can_run_k3s()?;
+        let route = Route::to(&endpoint, self.open).await?;
+        if endpoint.is_worth_telling() {
+            tracing::info!("{} at {} ({})", kind.name(), endpoint.address, endpoint.chosen);
+        }
         for orphan in remove_orphans().await? {
             tracing::info!("removed {orphan}, which an earlier run left");
         }
         remove::remove(&engine, &[(RUN_LABEL, run.id()), (SPEC_LABEL, &spec.digest())]).await?;
         engine::ensure_image(&engine, &spec.k3s().to_string()).await?;
+        let names = container::Names::new(run, spec);
+        let making = Making { engine: &engine, endpoint: &endpoint, route: &route, run, spec, kubeconfig, names: &names };
         // The snapshotter is found out by trying: what the host's kernel and K3s's data directory allow is K3s's to say.
-        match self.boot_with(&engine, run, spec, kubeconfig).await {
+        match self.boot_with(&making).await {
             Err(DockerError::Exited { cause: Some(error::ExitCause::Overlayfs), .. }) => {
                 tracing::warn!("overlayfs cannot be used here; starting K3s again with the slower native snapshotter");
                 remove::remove(&engine, &[(RUN_LABEL, run.id()), (SPEC_LABEL, &spec.digest())]).await?;
                 let native = spec.clone().server_argument("--snapshotter=native");
-                self.boot_with(&engine, run, &native, kubeconfig).await
+                let names = container::Names::new(run, &native);
+                self.boot_with(&Making { spec: &native, names: &names, ..making }).await
             }
             // Somebody took the port in the moment after it was found free.
             Err(DockerError::Port { .. }) => {
                 remove::remove(&engine, &[(RUN_LABEL, run.id()), (SPEC_LABEL, &spec.digest())]).await?;
-                self.boot_with(&engine, run, spec, kubeconfig).await
+                self.boot_with(&making).await
             }
             booted => booted,
         }
     }
 
     /// Boots from the cache, if there is an entry that is of use; else from nothing, and keeps that for the next.
-    async fn boot_with(
-        &self,
-        engine: &bollard::Docker,
-        run: &Run,
-        spec: &ClusterSpec,
-        kubeconfig: &Path,
-    ) -> Result<ClusterRecord, DockerError> {
-        let names = container::Names::new(run, spec);
-        let mark = run.directory().join(MARK);
-        std::fs::write(&mark, "").map_err(|source| DockerError::Mark { path: mark, source })?;
-        let making = Making { engine, run, spec, kubeconfig, names };
+    async fn boot_with(&self, making: &Making<'_>) -> Result<ClusterRecord, DockerError> {
+        let Making { engine, endpoint, run, spec, kubeconfig, names, .. } = *making;
+        mark::mark(run.directory(), endpoint)?;
 
         let (cache, entry) = self.cached(engine, spec).await;
         let mut boot = Boot::FromNothing;
         if let Some(entry) = entry {
-            let error = match self.boot_from(&making, Some(&entry), self.patience()).await {
+            let error = match self.boot_from(making, Some(&entry), self.patience()).await {
                 Ok(record) => return Ok(record),
                 Err(error) => error,
             };
@@ -102,9 +128,8 @@ impl Docker {
             entry.remove(engine).await?;
             boot = Boot::Rebuilt(why);
         }
-        let record = self.boot_from(&making, None, self.boot_timeout).await?;
+        let record = self.boot_from(making, None, self.boot_timeout).await?;
         if let Some(cache) = cache {
-            let Making { names, .. } = &making;
             if let Err(error) = cache::fill(engine, run, spec, names, &record.handle, kubeconfig, &cache).await {
                 tracing::warn!("this boot is not kept in the cache: {}", crate::chain(&error));
             }
@@ -139,26 +164,26 @@ impl Docker {
         entry: Option<&Stored>,
         deadline: Duration,
     ) -> Result<ClusterRecord, DockerError> {
-        let Making { engine, run, spec, kubeconfig, names } = making;
+        let Making { engine, endpoint, run, spec, kubeconfig, names, .. } = *making;
         container::create_volumes(engine, run, spec, names).await?;
         if entry.is_none() {
             preload::preload(engine, run, spec, names, &self.standin).await?;
         }
-        let id = container::start(run, spec, names, entry).await?;
+        let id = container::start(making, entry).await?;
         let moved_to = match entry {
             Some(entry) => Some(container::address(engine, &id).await?).filter(|address| *address != entry.address),
             None => None,
         };
         let standin = self.standin.reference();
-        let served = boot::until_served(engine, &id, spec, kubeconfig, standin, deadline, moved_to).await;
+        let served = boot::until_served(making, &id, standin, deadline, moved_to).await;
         let version = match served {
             Ok(version) => version,
             // What is wrong with a boot from the cache is the cache's to say.
             Err(error) if entry.is_some() => return Err(error),
-            Err(error) => return Err(explained(error, engine, &id, kubeconfig).await),
+            Err(error) => return Err(explained(error, making, &id).await),
         };
         if entry.is_some() {
-            let node = node::DockerNode::running((*engine).clone(), id.clone()).await?;
+            let node = node::DockerNode::running(engine.clone(), id.clone()).await?;
             // Nothing waits for it: kubelets spare images for their first minutes. Once begun it goes on without us.
             tokio::spawn(async move { cache::pin(&node).await });
         }
@@ -173,6 +198,7 @@ impl Docker {
             lacks: BTreeMap::new(),
             storage_class: None,
             emulated: false,
+            place: endpoint.address.clone(),
             handle: id,
             commands: vec![
                 format!("kubectl --kubeconfig {} get pods -A", kubeconfig.display()),
@@ -185,20 +211,24 @@ impl Docker {
 }
 
 /// What a boot is about.
+#[derive(Clone, Copy)]
 struct Making<'a> {
     engine: &'a bollard::Docker,
+    endpoint: &'a Endpoint,
+    route: &'a Route,
     run: &'a Run,
     spec: &'a ClusterSpec,
     kubeconfig: &'a Path,
-    names: container::Names,
+    names: &'a container::Names,
 }
 
 /// The same error, with what the cluster itself says of a boot that came to no end; as it is, where nothing is recognised.
-async fn explained(error: DockerError, engine: &bollard::Docker, id: &str, kubeconfig: &Path) -> DockerError {
+async fn explained(error: DockerError, making: &Making<'_>, id: &str) -> DockerError {
+    let Making { engine, route, kubeconfig, .. } = *making;
     let is_up = matches!(error, DockerError::NotServed { .. } | DockerError::Deadline { .. }) && kubeconfig.exists();
     let node = if is_up { node::DockerNode::running(engine.clone(), id.to_owned()).await.ok() } else { None };
-    let diagnoses = match &node {
-        Some(node) => diagnosis::of_boot(kubeconfig, node).await,
+    let diagnoses = match node.map(|node| node.reached_by(route)) {
+        Some(node) => diagnosis::of_boot(kubeconfig, &node).await,
         None => Vec::new(),
     };
     if diagnoses.is_empty() { error } else { DockerError::Explained { error: Box::new(error), diagnoses } }
@@ -213,6 +243,13 @@ impl Provider for Docker {
         self.standin.reference()
     }
 
+    /// A cluster on another engine is not to be had from this one.
+    fn made(&self, record: &ClusterRecord) -> bool {
+        record.provider == self.name()
+            && record.standin_image == self.standin_image()
+            && Endpoint::choose().is_ok_and(|endpoint| endpoint.address == record.place)
+    }
+
     fn make<'a>(
         &'a self,
         run: &'a Run,
@@ -224,8 +261,12 @@ impl Provider for Docker {
 
     fn attach<'a>(&'a self, record: &'a ClusterRecord, kubeconfig: &'a Path) -> BoxFuture<'a, Result<Cluster, ProviderError>> {
         async move {
-            let engine = engine::connect().await?;
-            let node = node::DockerNode::running(engine, record.handle.clone()).await?;
+            let endpoint = Endpoint::choose().map_err(DockerError::from)?;
+            let engine = engine::connect_to(&endpoint).await?;
+            // Who made it was asked whether the network may be open.
+            let route = Route::to(&endpoint, true).await.map_err(DockerError::from)?;
+            let node = node::DockerNode::running(engine, record.handle.clone()).await?.reached_by(&route);
+            route.restore(kubeconfig, node.port().await?).await.map_err(DockerError::from)?;
             let client = boot::client(kubeconfig).await?;
             Ok(Cluster::new(self.name(), record, kubeconfig, client, Arc::new(node)))
         }
@@ -236,9 +277,12 @@ impl Provider for Docker {
         &'a self,
         run: &'a Run,
         spec: &'a ClusterSpec,
-        _kubeconfig: &'a Path,
+        kubeconfig: &'a Path,
     ) -> BoxFuture<'a, Result<(), ProviderError>> {
         async move {
+            if let Some(directory) = kubeconfig.parent() {
+                ssh::Tunnel::in_directory(directory).end();
+            }
             let engine = engine::connect().await?;
             remove::remove(&engine, &[(RUN_LABEL, run.id()), (SPEC_LABEL, &spec.digest())]).await?;
             Ok(())

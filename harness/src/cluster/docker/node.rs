@@ -8,12 +8,16 @@ use testcontainers::bollard::{
     container::LogOutput,
     errors::Error as BollardError,
     exec::{CreateExecOptions, StartExecResults},
-    models::{ContainerInspectResponse, ContainerStateStatusEnum as Status},
+    models::{ContainerInspectResponse, ContainerStateStatusEnum as Status, PortBinding},
     query_parameters::{InspectContainerOptions, UploadToContainerOptionsBuilder},
 };
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{DockerError, container::API_PORT};
+use super::{
+    DockerError,
+    container::API_PORT,
+    route::{Route, authority},
+};
 use crate::cluster::{Machine, MachineState, NodeAccess, NodeError, NodeOutput, client::ANSWER};
 
 /// How long the engine may take to say how a container is.
@@ -31,6 +35,8 @@ pub(super) struct DockerNode {
     container: String,
     /// When it was started, as it was found.
     started: Option<String>,
+    /// Whether the API is where its host publishes it, seen from here.
+    is_direct: bool,
 }
 
 impl DockerNode {
@@ -42,7 +48,19 @@ impl DockerNode {
         if state.is_over() {
             return Err(DockerError::Gone { id: container.chars().take(12).collect(), state });
         }
-        Ok(Self { engine, container, started: inspected.as_ref().and_then(started) })
+        Ok(Self { engine, container, started: inspected.as_ref().and_then(started), is_direct: true })
+    }
+
+    /// The same, with its API reached so.
+    pub(super) fn reached_by(self, route: &Route) -> Self {
+        Self { is_direct: !matches!(route, Route::Tunnel(_)), ..self }
+    }
+
+    /// The port of its host's that leads to the API.
+    pub(super) async fn port(&self) -> Result<Option<u16>, DockerError> {
+        let inspected = inspect(&self.engine, &self.container).await;
+        let inspected = inspected.map_err(|error| DockerError::request("look at the K3s container", error))?;
+        Ok(inspected.as_ref().and_then(port))
     }
 
     async fn run(&self, command: &[&str]) -> Result<NodeOutput, BollardError> {
@@ -77,7 +95,7 @@ impl DockerNode {
             name: name.map_or(self.container.as_str(), |name| name.trim_start_matches('/')).to_owned(),
             state: inspected.as_ref().map_or(MachineState::Gone, state),
             restarted: now.filter(|now| self.started.as_ref() != Some(now)),
-            api: inspected.and_then(published),
+            api: inspected.as_ref().and_then(published).filter(|_| self.is_direct),
         })
     }
 }
@@ -129,10 +147,18 @@ fn started(inspected: &ContainerInspectResponse) -> Option<String> {
     inspected.state.as_ref()?.started_at.clone()
 }
 
-fn published(inspected: ContainerInspectResponse) -> Option<String> {
-    let mut ports = inspected.network_settings?.ports?;
-    let binding = ports.remove(API_PORT)??.into_iter().next()?;
-    Some(format!("{}:{}", binding.host_ip?, binding.host_port?))
+fn published(inspected: &ContainerInspectResponse) -> Option<String> {
+    let binding = binding(inspected)?;
+    Some(authority(binding.host_ip.as_ref()?, binding.host_port.as_ref()?.parse().ok()?))
+}
+
+/// The port of a container's host that leads to K3s's API in it.
+pub(super) fn port(inspected: &ContainerInspectResponse) -> Option<u16> {
+    binding(inspected)?.host_port.as_ref()?.parse().ok()
+}
+
+fn binding(inspected: &ContainerInspectResponse) -> Option<&PortBinding> {
+    inspected.network_settings.as_ref()?.ports.as_ref()?.get(API_PORT)?.as_ref()?.first()
 }
 
 impl NodeAccess for DockerNode {
@@ -233,8 +259,8 @@ mod tests {
     #[test]
     fn the_api_is_where_its_port_is_published() {
         let ports = json!({"NetworkSettings": {"Ports": {API_PORT: [{"HostIp": "127.0.0.1", "HostPort": "32768"}]}}});
-        assert_eq!(published(serde_json::from_value(ports).unwrap()).as_deref(), Some("127.0.0.1:32768"));
+        assert_eq!(published(&serde_json::from_value(ports).unwrap()).as_deref(), Some("127.0.0.1:32768"));
         let unpublished = json!({"NetworkSettings": {"Ports": {API_PORT: null}}});
-        assert_eq!(published(serde_json::from_value(unpublished).unwrap()), None);
+        assert_eq!(published(&serde_json::from_value(unpublished).unwrap()), None);
     }
 }

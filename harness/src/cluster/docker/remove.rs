@@ -12,7 +12,7 @@ use testcontainers::bollard::{
     },
 };
 
-use super::{DockerError, engine};
+use super::{DockerError, engine, mark};
 use crate::cluster::{
     Removed,
     process::Process,
@@ -36,9 +36,9 @@ struct Thing {
     labels: HashMap<String, String>,
 }
 
-/// Removes every container, network and volume of a run. Gives what was removed.
-pub(in crate::cluster) async fn remove_run(run: &str) -> Result<Vec<Removed>, DockerError> {
-    remove(&engine::connect().await?, &[(RUN_LABEL, run)]).await
+/// Removes every container, network and volume of a run, from the engine that its directory names. Gives what was removed.
+pub(in crate::cluster) async fn remove_run(directory: &Path, run: &str) -> Result<Vec<Removed>, DockerError> {
+    remove(&engine::connect_to(&mark::endpoint(directory)?).await?, &[(RUN_LABEL, run)]).await
 }
 
 /// Removes every container, network and volume that carries all these labels. Gives what was removed.
@@ -57,9 +57,12 @@ pub(in crate::cluster) async fn remove_orphans() -> Result<Vec<Removed>, DockerE
 }
 
 fn is_orphan(labels: &HashMap<String, String>, host: &str) -> bool {
+    is_ownerless(labels, host) && labels.get(DIRECTORY_LABEL).is_some_and(|directory| !Path::new(directory).exists())
+}
+
+fn is_ownerless(labels: &HashMap<String, String>, host: &str) -> bool {
     // An engine may serve several hosts, and a process is known by its own alone.
     labels.get(HOST_LABEL).is_some_and(|made_on| made_on == host)
-        && labels.get(DIRECTORY_LABEL).is_some_and(|directory| !Path::new(directory).exists())
         && labels.get(OWNER_LABEL).and_then(|owner| Process::read(owner)).is_some_and(|owner| !owner.runs())
 }
 

@@ -2,16 +2,22 @@
 
 use std::time::Duration;
 
-use super::{DockerError, engine};
+use super::{DockerError, endpoint::Endpoint, engine, kind::Kind};
 
 /// An engine that does not answer a question within this time is as good as none.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// The same of one that is on another host, where ssh has much to say before.
+const PATIENCE_ELSEWHERE: Duration = Duration::from_secs(10);
 
 /// A Docker Engine that answers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Engine {
     /// Where it was reached: `unix:///var/run/docker.sock`, ...
     pub(crate) address: String,
+    /// Who said that it is this one, in words.
+    pub(crate) chosen: String,
+    /// What kind it is.
+    pub(crate) kind: Kind,
     /// Its version.
     pub(crate) version: Option<String>,
     /// Its host's operating system, by name.
@@ -30,8 +36,6 @@ pub(crate) struct Engine {
     pub(crate) driver: Option<String>,
     /// Where it keeps images and volumes.
     pub(crate) data_root: Option<String>,
-    /// Whether it runs without root, or maps the users of its containers: either keeps K3s from being privileged.
-    pub(crate) restricted: Option<&'static str>,
     /// The K3s images it has, by reference.
     pub(crate) k3s_images: Vec<String>,
 }
@@ -39,29 +43,32 @@ pub(crate) struct Engine {
 impl Engine {
     /// Looks at the engine that clusters would be made with.
     pub(crate) async fn look() -> Result<Self, DockerError> {
-        let silent = || DockerError::NoEngine { host: engine::address(), source: "it does not answer within 2 s".into() };
-        tokio::time::timeout(PATIENCE, Self::ask()).await.map_err(|_| silent())?
+        let endpoint = Endpoint::choose()?;
+        let patience = if endpoint.is_socket() { PATIENCE } else { PATIENCE_ELSEWHERE };
+        let silent = || DockerError::NoEngine {
+            host: endpoint.address.clone(),
+            chosen: endpoint.chosen.to_string(),
+            source: format!("it does not answer within {} s", patience.as_secs()).into(),
+        };
+        tokio::time::timeout(patience, Self::ask(&endpoint)).await.map_err(|_| silent())?
     }
 
     /// Whether the engine is looked for at a socket of this host.
     pub(crate) fn is_local() -> bool {
-        ["unix:", "npipe:"].iter().any(|scheme| engine::address().starts_with(scheme))
+        Endpoint::choose().is_ok_and(|endpoint| endpoint.is_socket())
     }
 
-    async fn ask() -> Result<Self, DockerError> {
-        let docker = engine::connect().await?;
-        let (info, k3s_images) = futures::join!(docker.info(), engine::at_hand(&docker));
-        let info = info.map_err(|error| DockerError::request("tell about itself", error))?;
-        let options = info.security_options.unwrap_or_default();
-        let has = |option: &str| options.iter().any(|found| found.contains(option));
-        let restricted = match () {
-            () if has("name=rootless") => Some("rootless"),
-            () if has("name=userns") => Some("with user-namespace remapping"),
-            () => None,
-        };
+    async fn ask(endpoint: &Endpoint) -> Result<Self, DockerError> {
+        let docker = engine::connect_to(endpoint).await?;
+        let (info, version, k3s_images) = futures::join!(docker.info(), docker.version(), engine::at_hand(&docker));
+        let refused = |error| DockerError::request("tell about itself", error);
+        let info = info.map_err(refused)?;
+        let kind = Kind::read(&info, &version.map_err(refused)?);
         let positive = |number: Option<i64>| number.and_then(|number| u64::try_from(number).ok()).filter(|number| *number > 0);
         Ok(Self {
-            address: engine::address(),
+            address: endpoint.address.clone(),
+            chosen: endpoint.chosen.to_string(),
+            kind,
             version: info.server_version,
             system: info.operating_system,
             cgroups: info.cgroup_version.and_then(|version| version.to_string().parse().ok()),
@@ -71,7 +78,6 @@ impl Engine {
             memory: positive(info.mem_total),
             driver: info.driver,
             data_root: info.docker_root_dir,
-            restricted,
             k3s_images,
         })
     }

@@ -84,6 +84,7 @@ impl Emulator {
             lacks: BTreeMap::new(),
             storage_class: None,
             emulated: true,
+            place: String::new(),
             handle,
             // It ends with this process; what is left of it are files.
             commands: vec![format!("ls {}", nodes.display()), format!("k3s-arc down {}", run.id())],

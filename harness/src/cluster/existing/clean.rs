@@ -28,7 +28,7 @@ use serde_json::json;
 
 use super::source::Source;
 use crate::{
-    cluster::{Capability, Cluster, RUN_LABEL, lease, reaper},
+    cluster::{Capability, Cluster, RUN_LABEL, client, lease, reaper},
     wait,
 };
 
@@ -133,7 +133,7 @@ pub(in crate::cluster) async fn clean(directory: &Path) -> Result<Vec<String>, U
 async fn clean_one(lease: &Path, mark: &Mark) -> Result<Vec<String>, Uncleaned> {
     let login = |source| Uncleaned::Login { context: mark.context.clone(), server: mark.server.clone(), source };
     let kubeconfig = Kubeconfig::read_from(lease.join(lease::KUBECONFIG)).map_err(|error| login(error.into()))?;
-    let client = super::client(kubeconfig).await.map_err(login)?;
+    let client = client::plain_of(kubeconfig).await.map_err(login)?;
     let noted = fs::read_dir(lease.join(NAMESPACES)).into_iter().flatten().flatten();
     let noted = noted.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
     let cleaner = Cleaner { client, mark, selector: format!("{RUN_LABEL}={}", mark.run), noted };

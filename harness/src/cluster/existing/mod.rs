@@ -101,6 +101,7 @@ impl Existing {
             lacks,
             storage_class: observed.storage_class(),
             emulated: observed.emulated,
+            place: String::new(),
             handle: self.source.context.clone(),
             commands: vec![
                 format!("kubectl --kubeconfig {} get namespaces -l {}={run}", kubeconfig.display(), super::RUN_LABEL),

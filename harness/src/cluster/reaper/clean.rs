@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::CLUSTERS;
 use crate::cluster::{docker, existing};
 
 /// Why something of a run is still there.
@@ -81,8 +82,9 @@ pub async fn remove_orphans() -> Result<Vec<Removed>, docker::DockerError> {
 /// Removes everything that a run made: what carries its label, and its directory.
 pub(in crate::cluster) async fn clean(directory: &Path, run: &str) -> Result<Vec<Removed>, CleanError> {
     let mut removed = Vec::new();
-    if directory.join(docker::MARK).exists() {
-        let gone = docker::remove_run(run).await;
+    docker::end_tunnels(&directory.join(CLUSTERS));
+    if docker::is_marked(directory) {
+        let gone = docker::remove_run(directory, run).await;
         removed = gone.map_err(|source| CleanError::Docker { run: run.to_owned(), source })?;
     }
     let gone = existing::clean(directory).await.map_err(|source| CleanError::Existing { run: run.to_owned(), source })?;

@@ -161,12 +161,12 @@ async fn end_members(directory: &Path) {
 /// Removes everything, and what an engine still had in the making when its asker was killed; tries again for as long as `patience`.
 async fn clean_for_good(directory: &Path, run: &str, patience: Duration) -> Result<Vec<Removed>, CleanError> {
     let mut removed = Vec::new();
-    if directory.join(docker::MARK).exists() {
+    if docker::is_marked(directory) {
         let mut pause = Duration::from_secs(1);
         let since = tokio::time::Instant::now();
         for later in LATER {
             removed.append(&mut loop {
-                match docker::remove_run(run).await {
+                match docker::remove_run(directory, run).await {
                     Ok(removed) => break removed,
                     Err(source) if since.elapsed() > patience => return Err(CleanError::Docker { run: run.to_owned(), source }),
                     Err(_) => tokio::time::sleep(pause).await,
