@@ -34,7 +34,7 @@ pub use self::{
 pub(super) use self::{
     engine::lacks,
     mark::is_marked,
-    remove::{remove_orphans, remove_run},
+    remove::{ownerless, remove_orphans, remove_run},
     ssh::end_tunnels,
 };
 pub(crate) use self::{

@@ -1,6 +1,9 @@
 //! Removing what carries our labels, and nothing else.
 
-use std::{collections::HashMap, path::Path};
+use std::{
+    collections::{BTreeSet, HashMap},
+    path::{Path, PathBuf},
+};
 
 use futures::future::try_join_all;
 use testcontainers::bollard::{
@@ -54,6 +57,16 @@ pub(in crate::cluster) async fn remove_orphans() -> Result<Vec<Removed>, DockerE
     let mut things = list(&engine, vec![RUN_LABEL.to_owned()]).await?;
     things.retain(|thing| is_orphan(&thing.labels, &host()));
     remove_all(&engine, things).await
+}
+
+/// The runs of this host, with their directories, that have something on the engine and whose owner is gone. Nothing, where there is no engine
+/// to ask.
+pub(in crate::cluster) async fn ownerless() -> Result<BTreeSet<(PathBuf, String)>, DockerError> {
+    let Ok(engine) = engine::connect().await else { return Ok(BTreeSet::new()) };
+    let things = list(&engine, vec![RUN_LABEL.to_owned()]).await?;
+    let ownerless = things.into_iter().filter(|thing| is_ownerless(&thing.labels, &host()));
+    let run = |thing: Thing| Some((thing.labels.get(DIRECTORY_LABEL)?.into(), thing.labels.get(RUN_LABEL)?.clone()));
+    Ok(ownerless.filter_map(run).collect())
 }
 
 fn is_orphan(labels: &HashMap<String, String>, host: &str) -> bool {

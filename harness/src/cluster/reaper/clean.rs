@@ -6,8 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::CLUSTERS;
-use crate::cluster::{docker, existing};
+use super::{CLUSTERS, RECORD, abandoned};
+use crate::cluster::{docker, existing, lock, private_directory, run::Record};
 
 /// Why something of a run is still there.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
@@ -18,6 +18,13 @@ pub enum CleanError {
     Docker {
         /// The run's id.
         run: String,
+        /// What came back.
+        source: docker::DockerError,
+    },
+    /// Docker did not remove what runs left that nobody ends any more.
+    #[error("what is left of runs that nobody knows any more could not be removed from Docker")]
+    #[diagnostic(code(k3s_arc::clean), help("`docker ps -a --filter label=k3s-arc.run` shows it"))]
+    Orphans {
         /// What came back.
         source: docker::DockerError,
     },
@@ -71,12 +78,30 @@ impl fmt::Display for Removed {
     }
 }
 
-/// Removes what runs of this host left, of which there is no directory any more: what `k3s-arc down --all` does besides removing runs.
+/// Removes what runs of this host left that nobody ends any more: their directory is gone, or it is another than this configuration's, with neither
+/// a process nor a reaper of theirs, and they were not to be kept. It is what `k3s-arc down --all` does besides removing runs.
 ///
 /// # Errors
 /// When an engine answers, and does not remove it.
-pub async fn remove_orphans() -> Result<Vec<Removed>, docker::DockerError> {
-    docker::remove_orphans().await
+pub async fn remove_orphans() -> Result<Vec<Removed>, CleanError> {
+    let refused = |source| CleanError::Orphans { source };
+    let mut removed = docker::remove_orphans().await.map_err(refused)?;
+    for (directory, run) in docker::ownerless().await.map_err(refused)? {
+        if let Some(_abandoned) = abandoned_by(&directory, &run) {
+            super::end_members(&directory).await;
+            removed.append(&mut clean(&directory, &run).await?);
+        }
+    }
+    Ok(removed)
+}
+
+/// Holds a run that is abandoned, if this directory is truly its own: anybody who may use the engine can write labels.
+fn abandoned_by(directory: &Path, run: &str) -> Option<lock::Held> {
+    if !directory.is_dir() || private_directory(directory).is_err() {
+        return None;
+    }
+    let record: Record = serde_json::from_slice(&fs::read(directory.join(RECORD)).ok()?).ok()?;
+    if record.id == run && directory.ends_with(run) { abandoned(directory, &record) } else { None }
 }
 
 /// Removes everything that a run made: what carries its label, and its directory.
@@ -146,6 +171,38 @@ mod tests {
         fs::set_permissions(tree.join("closed"), fs::Permissions::from_mode(0o000)).unwrap();
         remove_tree(&tree).unwrap();
         assert!(!tree.exists() && outside.exists());
+    }
+
+    #[test]
+    fn a_run_elsewhere_is_abandoned_when_nobody_is_left_to_end_it_and_nobody_keeps_it() {
+        use crate::{cluster::process::Process, config::Keep};
+        let parent = tempfile::tempdir().unwrap();
+        let directory = parent.path().join("run");
+        private_directory(&directory).unwrap();
+        let write = |record: &Record| fs::write(directory.join(RECORD), serde_json::to_vec(record).unwrap()).unwrap();
+        let gone = Record::new("run", Process { started: 1, ..Process::current() }, Keep::Never);
+        let is_abandoned = || abandoned_by(&directory, "run").is_some();
+
+        assert!(!is_abandoned(), "it says nothing of a run");
+        write(&gone);
+        assert!(is_abandoned());
+        assert!(abandoned_by(&directory, "another").is_none(), "a label may lie");
+        let reaper = lock::try_exclusive(&directory.join(crate::cluster::reaper::LOCK)).unwrap();
+        assert!(!is_abandoned(), "its reaper is about to");
+        drop(reaper);
+        write(&Record { root: Process::current(), ..gone.clone() });
+        assert!(!is_abandoned(), "it goes on");
+        write(&Record { keep: Keep::Always, ..gone.clone() });
+        let cluster = directory.join(CLUSTERS).join("one");
+        fs::create_dir_all(&cluster).unwrap();
+        let kept = serde_json::to_vec(&crate::cluster::ClusterRecord::default()).unwrap();
+        fs::write(cluster.join(crate::cluster::ClusterRecord::FILE), kept).unwrap();
+        assert!(!is_abandoned(), "it is kept");
+        write(&Record { keep: Keep::Always, keep_seconds: 0, ..gone.clone() });
+        assert!(is_abandoned(), "it was kept for long enough");
+        write(&gone);
+        fs::set_permissions(&directory, fs::Permissions::from_mode(0o755)).unwrap();
+        assert!(!is_abandoned(), "others could have written there");
     }
 
     #[tokio::test]

@@ -193,16 +193,28 @@ pub(super) fn is_to_go(directory: &Path, keep: Keep) -> bool {
 /// Removes what runs left whose root and reaper are both gone: a reaper that was killed, or a host that went down.
 async fn sweep(base: &Path) {
     for (directory, record) in runs(base) {
-        let Ok(Some(_abandoned)) = lock::try_exclusive(&directory.join(LOCK)) else { continue };
-        if record.root.runs() {
-            continue;
-        }
+        let Some(_left) = left(&directory, &record) else { continue };
         end_members(&directory).await;
-        if is_to_go(&directory, record.keep) || Expiry::of(&directory, &record).is_past() {
+        if is_due(&directory, &record) {
             // What cannot be removed now is the next sweep's.
             let _ = clean(&directory, &record.id).await;
         }
     }
+}
+
+/// Holds a run that has neither a root nor a reaper any more.
+fn left(directory: &Path, record: &Record) -> Option<lock::Held> {
+    let unwatched = lock::try_exclusive(&directory.join(LOCK)).ok().flatten()?;
+    (!record.root.runs()).then_some(unwatched)
+}
+
+fn is_due(directory: &Path, record: &Record) -> bool {
+    is_to_go(directory, record.keep) || Expiry::of(directory, record).is_past()
+}
+
+/// Holds a run that nobody will remove, though it should be.
+fn abandoned(directory: &Path, record: &Record) -> Option<lock::Held> {
+    left(directory, record).filter(|_| is_due(directory, record))
 }
 
 #[cfg(test)]
