@@ -32,11 +32,8 @@ impl Kind {
     async fn boot(&self, which: &str) -> Result<Boot, FixtureError> {
         let spec = ClusterSpec::new(self.config.k3s.clone()).server_argument(&self.argument).private(which);
         let cluster = Fixture::with_spec(self.config.clone(), spec, Access::Alone).await?.cluster();
-        let kubeconfig = std::fs::read_to_string(cluster.kubeconfig()).expect("the kubeconfig is readable");
-        let (_, port) = kubeconfig.split_once("https://127.0.0.1:").expect("the API is reached over loopback");
-        let port: String = port.chars().take_while(char::is_ascii_digit).collect();
-        let container = docker(&["ps", "--quiet", "--filter", &format!("publish={port}")]);
-        docker(&["rm", "--force", "--volumes", container.trim()]);
+        let machine = cluster.node().machine().await.expect("the engine tells of the container");
+        docker(&["rm", "--force", "--volumes", &machine.expect("the node is a container").name]);
         Ok(cluster.boot().clone())
     }
 

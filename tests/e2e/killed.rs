@@ -11,7 +11,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use k3s_arc_harness::fixture::{Target, Verdict};
+use k3s_arc_harness::{
+    cluster::docker,
+    fixture::{Target, Verdict},
+};
 use rstest::rstest;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use testcontainers::bollard::query_parameters::{
@@ -107,7 +110,7 @@ impl Runs {
 
     /// What these runs have in Docker.
     async fn in_docker(&self) -> Result<Vec<String>, testcontainers::bollard::errors::Error> {
-        let engine = testcontainers::core::client::docker_client_instance().await.expect("an engine");
+        let engine = docker::client().await.expect("an engine");
         let labelled = HashMap::from([("label".to_owned(), vec![DIRECTORY_LABEL.to_owned()])]);
         let ours = |labels: &HashMap<String, String>| {
             labels.get(DIRECTORY_LABEL).is_some_and(|directory| Path::new(directory).starts_with(&self.directory))

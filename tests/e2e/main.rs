@@ -9,6 +9,7 @@ mod dns;
 mod faults;
 mod killed;
 mod launcher;
+mod left;
 mod readiness;
 mod resources;
 mod secrets;

@@ -1,14 +1,17 @@
 //! The Docker Engine: whether it answers, and whether it can run K3s.
 
 use super::{Finding, Verdict, needs::Needs};
-use crate::cluster::docker::{DockerError, Engine, Maker, Unsuitable};
+use crate::cluster::docker::{DockerError, Engine, Maker, Route, RouteError, Unsuitable};
 
 /// The first major version with everything that is asked of it.
 const OLDEST: u32 = 20;
 
 pub(super) fn judge(looked: &Result<Engine, DockerError>, needs: &Needs) -> Vec<Finding> {
     match looked {
-        Ok(engine) => [reach(engine), suitable(engine), driver(engine)].into_iter().chain(images(engine, needs)).collect(),
+        Ok(engine) => [reach(engine), way(engine, needs), suitable(engine), driver(engine)]
+            .into_iter()
+            .chain(images(engine, needs))
+            .collect(),
         Err(error) => vec![unreachable(error)],
     }
 }
@@ -32,6 +35,21 @@ fn reach(engine: &Engine) -> Finding {
     }
     let old = major.is_some_and(|major| major < OLDEST);
     finding.unless(!old, Verdict::Warning, "update it; this version has not been tried")
+}
+
+/// Where clusters on it will be reached.
+fn way(engine: &Engine, needs: &Needs) -> Finding {
+    let finding = |found: String| Finding::ok("Docker: K3s's API", found, "where this host alone, or TLS, lets one in");
+    match &engine.route {
+        None | Some(Route::Here) => finding("on 127.0.0.1".to_owned()),
+        Some(Route::Tunnel(_)) => finding("on 127.0.0.1, by ssh".to_owned()),
+        Some(Route::There(address)) if engine.by_tls || needs.open => finding(format!("on {address}")),
+        Some(Route::There(address)) => {
+            let open = RouteError::Open { address: engine.address.clone() };
+            let remedy = miette::Diagnostic::help(&open).map(|help| help.to_string()).unwrap_or_default();
+            finding(format!("on {address}, without TLS")).but(Verdict::Missing, remedy)
+        }
+    }
 }
 
 fn suitable(engine: &Engine) -> Finding {
@@ -95,13 +113,16 @@ mod tests {
     #[test]
     fn an_engine_that_cannot_run_k3s_says_why() {
         use Verdict::{Missing, Ok, Warning};
-        assert_eq!(verdicts(engine()), [Ok, Ok, Ok, Ok]);
+        assert_eq!(verdicts(engine()), [Ok, Ok, Ok, Ok, Ok]);
         let engine_of = |kind: Kind| Engine { kind, ..engine() };
-        assert_eq!(verdicts(engine_of(Kind::example(Maker::Docker, true, true))), [Ok, Missing, Ok, Ok]);
-        assert_eq!(verdicts(engine_of(Kind::example(Maker::Docker, true, false))), [Ok, Warning, Ok, Ok]);
-        assert_eq!(verdicts(engine_of(Kind::example(Maker::Podman, false, false))), [Warning, Ok, Ok, Ok]);
+        assert_eq!(verdicts(engine_of(Kind::example(Maker::Docker, true, true))), [Ok, Ok, Missing, Ok, Ok]);
+        assert_eq!(verdicts(engine_of(Kind::example(Maker::Docker, true, false))), [Ok, Ok, Warning, Ok, Ok]);
+        assert_eq!(verdicts(engine_of(Kind::example(Maker::Podman, false, false))), [Warning, Ok, Ok, Ok, Ok]);
+        let network = Engine { route: Some(Route::There([10, 0, 0, 7].into())), ..engine() };
+        assert_eq!(verdicts(network.clone()), [Ok, Missing, Ok, Ok, Ok]);
+        assert_eq!(verdicts(Engine { by_tls: true, ..network }), [Ok, Ok, Ok, Ok, Ok]);
         let old = Engine { version: Some("19.03.8".to_owned()), driver: Some("vfs".to_owned()), ..engine() };
-        assert_eq!(verdicts(old), [Warning, Ok, Warning, Ok]);
+        assert_eq!(verdicts(old), [Warning, Ok, Ok, Warning, Ok]);
     }
 
     #[test]

@@ -83,8 +83,8 @@ const RUNS: u64 = 100 << 20;
 fn of_k3s(engine: &Result<Engine, DockerError>, needs: &Needs) -> Vec<Finding> {
     let here = kernel::gather();
     let elsewhere = match engine {
-        // Docker Desktop's engine answers at a socket of this host, and has a kernel of its own.
-        Ok(engine) => engine.kernel != here.as_ref().and_then(|kernel| kernel.release.clone()),
+        // Docker Desktop's engine answers at a socket of this host, and has a kernel of its own; hosts of one kind have kernels of one release.
+        Ok(engine) => !engine.is_here() || engine.kernel != here.as_ref().and_then(|kernel| kernel.release.clone()),
         Err(_) => here.is_none() || !Engine::is_local(),
     };
     let mut findings = match (elsewhere, engine) {

@@ -41,6 +41,8 @@ pub(super) struct Needs {
     pub(super) channels: bool,
     /// Whether images come in a directory.
     pub(super) images_dir: bool,
+    /// Whether K3s's API may be published on a network by an engine that is not guarded by TLS.
+    pub(super) open: bool,
 }
 
 impl Needs {
@@ -62,6 +64,7 @@ impl Needs {
             k3s: images.collect(),
             channels: config.wanted.iter().any(|wanted| matches!(wanted, Wanted::Channel(_))),
             images_dir: config.images_dir.is_some(),
+            open: config.yes,
         };
         match (config.provider, config.launcher_image) {
             (ProviderChoice::Emulator, _) => Self {

@@ -4,7 +4,7 @@ use std::{fs, time::Duration};
 
 use k3s_arc_harness::{
     check::{Access, Check, Evidence},
-    cluster::{Cluster, ClusterSpec, Controls},
+    cluster::{Cluster, ClusterSpec, Controls, docker},
     fixture::{Fixture, FixtureError, Target},
     namespace::MANAGED_BY,
     probe,
@@ -19,7 +19,7 @@ use kube::{
     api::{Patch, PatchParams, PostParams},
 };
 use serde_json::json;
-use testcontainers::{bollard::Docker, core::client::docker_client_instance};
+use testcontainers::bollard::Docker;
 
 use super::questions::{DOORBELL, LETTER};
 
@@ -54,7 +54,7 @@ impl Victim {
             None => {
                 let machine = fixture.cluster().node().machine().await.expect("the engine tells of the container");
                 let name = machine.expect("the node is a container").name;
-                Machine::Container { engine: docker_client_instance().await.expect("the engine answers"), name }
+                Machine::Container { engine: docker::client().await.expect("the engine answers"), name }
             }
         };
         Ok(Self { fixture, machine })

@@ -22,7 +22,7 @@ use futures::{FutureExt, future::BoxFuture};
 use testcontainers::bollard;
 
 use self::cache::{Cache, Stored};
-use self::{endpoint::Endpoint, route::Route};
+use self::endpoint::Endpoint;
 pub use self::{
     endpoint::EndpointError,
     engine::client,
@@ -40,6 +40,7 @@ pub(super) use self::{
 pub(crate) use self::{
     kind::{Kind, Maker},
     preload::archives_in,
+    route::Route,
     survey::Engine,
 };
 use super::{

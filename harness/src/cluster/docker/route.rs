@@ -23,7 +23,7 @@ const CERTIFIED: &str = "localhost";
 
 /// The way to the API of clusters on an engine.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Route {
+pub(crate) enum Route {
     /// This host's loopback.
     Here,
     /// The address by which the engine is reached.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{DockerError, endpoint::Endpoint, engine, kind::Kind};
+use super::{DockerError, endpoint::Endpoint, engine, kind::Kind, route::Route};
 
 /// An engine that does not answer a question within this time is as good as none.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -18,6 +18,10 @@ pub(crate) struct Engine {
     pub(crate) chosen: String,
     /// What kind it is.
     pub(crate) kind: Kind,
+    /// The way to clusters on it, if there is one; over a network it may be open to others.
+    pub(crate) route: Option<Route>,
+    /// Whether the engine is reached by TLS.
+    pub(crate) by_tls: bool,
     /// Its version.
     pub(crate) version: Option<String>,
     /// Its host's operating system, by name.
@@ -53,6 +57,11 @@ impl Engine {
         tokio::time::timeout(patience, Self::ask(&endpoint)).await.map_err(|_| silent())?
     }
 
+    /// Whether it is reached on this host.
+    pub(crate) fn is_here(&self) -> bool {
+        self.route == Some(Route::Here)
+    }
+
     /// Whether the engine is looked for at a socket of this host.
     pub(crate) fn is_local() -> bool {
         Endpoint::choose().is_ok_and(|endpoint| endpoint.is_socket())
@@ -60,7 +69,8 @@ impl Engine {
 
     async fn ask(endpoint: &Endpoint) -> Result<Self, DockerError> {
         let docker = engine::connect_to(endpoint).await?;
-        let (info, version, k3s_images) = futures::join!(docker.info(), docker.version(), engine::at_hand(&docker));
+        let (info, version, k3s_images, route) =
+            futures::join!(docker.info(), docker.version(), engine::at_hand(&docker), Route::to(endpoint, true));
         let refused = |error| DockerError::request("tell about itself", error);
         let info = info.map_err(refused)?;
         let kind = Kind::read(&info, &version.map_err(refused)?);
@@ -69,6 +79,8 @@ impl Engine {
             address: endpoint.address.clone(),
             chosen: endpoint.chosen.to_string(),
             kind,
+            route: route.ok(),
+            by_tls: endpoint.tls.is_some(),
             version: info.server_version,
             system: info.operating_system,
             cgroups: info.cgroup_version.and_then(|version| version.to_string().parse().ok()),

@@ -65,7 +65,7 @@ pub(super) enum Way {
 
 /// Where ssh leads to, and what its `docker` is to be told.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Destination {
+pub(crate) struct Destination {
     pub(super) user: Option<String>,
     pub(super) host: String,
     pub(super) port: Option<u16>,
