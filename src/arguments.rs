@@ -166,7 +166,7 @@ pub(crate) struct Options {
     /// Which context of the kubeconfig
     #[arg(long, global = true, env = "K3S_ARC_CONTEXT", value_name = "CONTEXT")]
     context: Option<OsString>,
-    /// Also use a cluster whose name looks like production
+    /// Also use a cluster whose name looks like production, or a Docker Engine that a network may use without TLS
     #[arg(
         long,
         global = true,

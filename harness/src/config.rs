@@ -22,7 +22,8 @@ pub struct Config {
     pub kubeconfig: Option<PathBuf>,
     /// `K3S_ARC_CONTEXT`: which context of it.
     pub context: Option<String>,
-    /// `K3S_ARC_YES`: whether that cluster may be one whose name looks like production.
+    /// `K3S_ARC_YES`: whether that cluster may be one whose name looks like production, and a Docker Engine one that a network may use
+    /// without TLS.
     pub yes: bool,
     /// `K3S_ARC_KEEP`: whether the cluster outlives the run.
     pub keep: Keep,

@@ -139,10 +139,11 @@ async fn not_pulled(engine: &Docker, image: &str, error: &BollardError) -> Docke
     }
 }
 
-/// The K3s images that the engine has.
+/// The K3s images that the engine has, by the names that people give them: Podman's begin with their registry's.
 pub(super) async fn at_hand(engine: &Docker) -> Vec<String> {
     let images = engine.list_images(Some(ListImagesOptionsBuilder::default().build())).await.unwrap_or_default();
-    let mut tags: Vec<String> = images.into_iter().flat_map(|image| image.repo_tags).filter(|tag| tag.contains("k3s:")).collect();
+    let tags = images.into_iter().flat_map(|image| image.repo_tags).filter(|tag| tag.contains("k3s:"));
+    let mut tags: Vec<String> = tags.map(|tag| tag.strip_prefix("docker.io/").map_or(tag.clone(), str::to_owned)).collect();
     tags.sort();
     tags
 }

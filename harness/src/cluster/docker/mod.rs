@@ -130,10 +130,10 @@ impl Docker {
             boot = Boot::Rebuilt(why);
         }
         let record = self.boot_from(making, None, self.boot_timeout).await?;
-        if let Some(cache) = cache {
-            if let Err(error) = cache::fill(engine, run, spec, names, &record.handle, kubeconfig, &cache).await {
-                tracing::warn!("this boot is not kept in the cache: {}", crate::chain(&error));
-            }
+        if let Some(cache) = cache
+            && let Err(error) = cache::fill(engine, run, spec, names, &record.handle, kubeconfig, &cache).await
+        {
+            tracing::warn!("this boot is not kept in the cache: {}", crate::chain(&error));
         }
         Ok(ClusterRecord { boot, ..record })
     }

@@ -116,18 +116,15 @@ fn reap(directory: &Path) -> Result<(), Box<dyn std::error::Error>> {
     // A reader that went away must not end it: whoever started it may be dead already.
     let _handled = runtime.block_on(async { signal(SignalKind::pipe()) })?;
     let _ = writeln!(io::stdout(), "{READY}");
-    if let Some(base) = directory.parent() {
-        runtime.block_on(sweep(base));
-    }
-    // A root that is gone already cannot be waited for.
-    if let Ok(Some(mut root)) = root {
-        root.wait()?;
-    }
-    if !directory.join(RECORD).exists() {
-        // The run ended in order and cleaned up after itself.
-        return Ok(());
-    }
-    runtime.block_on(async {
+    let cleaned = async {
+        // A root that is gone already cannot be waited for.
+        if let Ok(Some(mut root)) = root {
+            tokio::task::spawn_blocking(move || root.wait()).await??;
+        }
+        if !directory.join(RECORD).exists() {
+            // The run ended in order and cleaned up after itself.
+            return Ok(());
+        }
         end_members(directory).await;
         let _unused = match is_to_go(directory, record.keep) {
             true => None,
@@ -135,7 +132,9 @@ fn reap(directory: &Path) -> Result<(), Box<dyn std::error::Error>> {
         };
         clean_for_good(directory, &record.id, PATIENCE).await?;
         Ok(())
-    })
+    };
+    // An engine that an earlier run used may be far away, or gone: that does not hold up what is to be done for this one.
+    runtime.block_on(async { futures::join!(cleaned, sweep(directory.parent())).0 })
 }
 
 /// Ends the processes of the run that outlived its root (nextest was killed, and its tests were not): they would go on making things.
@@ -191,8 +190,8 @@ pub(super) fn is_to_go(directory: &Path, keep: Keep) -> bool {
 }
 
 /// Removes what runs left whose root and reaper are both gone: a reaper that was killed, or a host that went down.
-async fn sweep(base: &Path) {
-    for (directory, record) in runs(base) {
+async fn sweep(base: Option<&Path>) {
+    for (directory, record) in base.map(runs).unwrap_or_default() {
         let Some(_left) = left(&directory, &record) else { continue };
         end_members(&directory).await;
         if is_due(&directory, &record) {
