@@ -31,7 +31,13 @@ fn reach(engine: &Engine) -> Finding {
     let finding = Finding::ok("Docker", found, needed);
     if engine.kind.maker == Maker::Podman {
         // Its versions are not Docker's.
-        return finding.but(Verdict::Warning, "Podman serves Docker's API; see the README for how far this has been tried");
+        let remedy = match engine.cgroups {
+            Some(1) => {
+                "on cgroup v1 its API gives K3s no cgroups of its own, and CPU limits are not enforced: use cgroup v2, or Docker"
+            }
+            _ => "Podman serves Docker's API; see the README for how far this has been tried",
+        };
+        return finding.but(Verdict::Warning, remedy);
     }
     let old = major.is_some_and(|major| major < OLDEST);
     finding.unless(!old, Verdict::Warning, "update it; this version has not been tried")

@@ -122,6 +122,12 @@ impl Kind {
         }
     }
 
+    /// Whether a volume that comes to be with a container gets the labels that the container's mount asks for. Podman 4.3's does not, and the
+    /// cache would not find again what it keeps.
+    pub(super) fn labels_what_it_mounts(&self) -> bool {
+        self.maker != Maker::Podman
+    }
+
     /// Whether it runs without root.
     pub(crate) fn is_rootless(&self) -> bool {
         self.rootless

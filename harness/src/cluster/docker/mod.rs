@@ -91,7 +91,8 @@ impl Docker {
         remove::remove(&engine, &[(RUN_LABEL, run.id()), (SPEC_LABEL, &spec.digest())]).await?;
         engine::ensure_image(&engine, &spec.k3s().to_string()).await?;
         let names = container::Names::new(run, spec);
-        let making = Making { engine: &engine, endpoint: &endpoint, route: &route, run, spec, kubeconfig, names: &names };
+        let making =
+            Making { engine: &engine, kind: &kind, endpoint: &endpoint, route: &route, run, spec, kubeconfig, names: &names };
         // The snapshotter is found out by trying: what the host's kernel and K3s's data directory allow is K3s's to say.
         match self.boot_with(&making).await {
             Err(DockerError::Exited { cause: Some(error::ExitCause::Overlayfs), .. }) => {
@@ -115,7 +116,7 @@ impl Docker {
         let Making { engine, endpoint, run, spec, kubeconfig, names, .. } = *making;
         mark::mark(run.directory(), endpoint)?;
 
-        let (cache, entry) = self.cached(engine, spec).await;
+        let (cache, entry) = self.cached(making).await;
         let mut boot = Boot::FromNothing;
         if let Some(entry) = entry {
             let error = match self.boot_from(making, Some(&entry), self.patience()).await {
@@ -139,8 +140,9 @@ impl Docker {
     }
 
     /// The spec's place in the cache, and what is there. A cache that cannot be looked at is no reason not to boot.
-    async fn cached(&self, engine: &bollard::Docker, spec: &ClusterSpec) -> (Option<Cache>, Option<Stored>) {
-        if self.cache == CacheUse::Never {
+    async fn cached(&self, making: &Making<'_>) -> (Option<Cache>, Option<Stored>) {
+        let Making { engine, kind, spec, .. } = *making;
+        if self.cache == CacheUse::Never || !kind.labels_what_it_mounts() {
             return (None, None);
         }
         let found = async {
@@ -215,6 +217,7 @@ impl Docker {
 #[derive(Clone, Copy)]
 struct Making<'a> {
     engine: &'a bollard::Docker,
+    kind: &'a Kind,
     endpoint: &'a Endpoint,
     route: &'a Route,
     run: &'a Run,
