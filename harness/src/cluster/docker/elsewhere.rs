@@ -43,3 +43,39 @@ fn body<I: Image>(request: &ContainerRequest<I>) -> ContainerCreateBody {
         ..ContainerCreateBody::default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use testcontainers::{
+        GenericImage, ImageExt,
+        core::{CgroupnsMode, IntoContainerPort, Mount},
+    };
+
+    use super::*;
+
+    #[test]
+    fn what_testcontainers_is_asked_for_is_asked_of_the_engine() {
+        let image = GenericImage::new("rancher/k3s", "v1.34.1-k3s1").with_entrypoint("/bin/sh").with_exposed_port(6443.tcp());
+        let request = image
+            .with_cmd(["-c", "k3s"])
+            .with_container_name("k3s-arc-1")
+            .with_labels([("k3s-arc.run", "1")])
+            .with_hostname("node")
+            .with_privileged(true)
+            .with_cgroupns_mode(CgroupnsMode::Private)
+            .with_mount(Mount::volume_mount("data", "/data"))
+            .with_mount(Mount::tmpfs_mount("/run"))
+            .with_host_config_modifier(|host| host.publish_all_ports = Some(false));
+        let asked = serde_json::to_value(body(&request)).unwrap();
+        let host = &asked["HostConfig"];
+        assert_eq!(asked["Image"], "rancher/k3s:v1.34.1-k3s1");
+        assert_eq!((&asked["Entrypoint"], &asked["Cmd"]), (&json!(["/bin/sh"]), &json!(["-c", "k3s"])));
+        assert_eq!((&asked["Hostname"], &asked["Labels"]), (&json!("node"), &json!({"k3s-arc.run": "1"})));
+        assert_eq!((&host["Privileged"], &host["CgroupnsMode"]), (&json!(true), &json!("private")));
+        assert_eq!(host["PublishAllPorts"], false);
+        let targets: Vec<_> = host["Mounts"].as_array().unwrap().iter().map(|mount| (&mount["Type"], &mount["Target"])).collect();
+        assert_eq!(targets, [(&json!("volume"), &json!("/data")), (&json!("tmpfs"), &json!("/run"))]);
+        assert!(asked["ExposedPorts"].to_string().contains("6443/tcp"));
+    }
+}

@@ -7,7 +7,8 @@ use std::{
     future::{Ready, ready},
     io,
     os::{fd::OwnedFd, unix::net::UnixStream},
-    process::Stdio,
+    process::{Command, Stdio},
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -46,8 +47,14 @@ impl Said {
 
 /// A client of the engine at a destination, and what is heard on the way there.
 pub(in super::super) fn connect(destination: &Destination) -> Result<(Docker, Said), BollardError> {
+    let destination = destination.clone();
+    connect_by(move || command(&destination, &[], &dial_stdio(&destination)))
+}
+
+/// A client of the engine that a command leads to.
+fn connect_by(command: impl Fn() -> Command + Send + Sync + 'static) -> Result<(Docker, Said), BollardError> {
     let (said, hears) = watch::channel(String::new());
-    let dial = Dial { destination: destination.clone(), said };
+    let dial = Dial { command: Arc::new(command), said };
     // Connections are kept: each begins with all that ssh does.
     let client = Client::builder(TokioExecutor::new()).build(dial);
     let transport = move |request: BollardRequest| {
@@ -59,16 +66,16 @@ pub(in super::super) fn connect(destination: &Destination) -> Result<(Docker, Sa
     Ok((docker, Said(hears)))
 }
 
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 struct Dial {
-    destination: Destination,
+    command: Arc<dyn Fn() -> Command + Send + Sync>,
     said: watch::Sender<String>,
 }
 
 impl Dial {
     fn dial(&self) -> io::Result<TokioIo<tokio::net::UnixStream>> {
         let (ours, theirs) = UnixStream::pair()?;
-        let mut command = tokio::process::Command::from(command(&self.destination, &[], &dial_stdio(&self.destination)));
+        let mut command = tokio::process::Command::from((self.command)());
         let output: OwnedFd = theirs.try_clone()?.into();
         command.stdin(OwnedFd::from(theirs)).stdout(output).stderr(Stdio::piped());
         // A Ctrl-C in this terminal is not meant for it.
@@ -102,5 +109,49 @@ impl Service<Uri> for Dial {
 
     fn call(&mut self, _: Uri) -> Self::Future {
         ready(self.dial())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: String) -> impl Fn() -> Command + Send + Sync + 'static {
+        move || {
+            let mut command = Command::new("sh");
+            command.args(["-c", &script]);
+            command
+        }
+    }
+
+    /// Whether it comes true within some seconds.
+    async fn comes_true(condition: impl Fn() -> bool) -> bool {
+        let comes = async {
+            while !condition() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), comes).await.is_ok()
+    }
+
+    #[tokio::test]
+    async fn what_a_command_leads_to_is_asked_and_the_command_ends_with_its_connection() {
+        let directory = tempfile::tempdir().unwrap();
+        let ended = directory.path().join("ended");
+        // An engine's answer to a ping, once it is asked; and then until nobody asks any more.
+        let answer = r"printf 'HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nOK'";
+        let script = format!("read -r asked; {answer}; cat >/dev/null; : >'{}'", ended.display());
+        let (docker, _) = connect_by(shell(script)).unwrap();
+        assert_eq!(docker.ping().await.unwrap(), "OK");
+        assert!(!ended.exists(), "the connection is kept for the next question");
+        drop(docker);
+        assert!(comes_true(|| ended.exists()).await);
+    }
+
+    #[tokio::test]
+    async fn what_a_command_says_that_leads_nowhere_is_heard() {
+        let (docker, said) = connect_by(shell("echo 'Permission denied (publickey).' >&2; exit 255".to_owned())).unwrap();
+        assert!(docker.ping().await.is_err());
+        assert_eq!(said.words().await.as_deref(), Some("Permission denied (publickey)."));
     }
 }
