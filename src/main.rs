@@ -78,7 +78,9 @@ fn list(config: &Config) -> Result<u8, Failed> {
         };
         progress::print(&format!("{}  {state}", run.id));
         for (kubeconfig, cluster) in &run.clusters {
-            progress::print(&format!("  {} by {}: {}", cluster.version, cluster.provider, kubeconfig.display()));
+            let place = Some(&cluster.place).filter(|place| !place.is_empty() && !place.starts_with("unix:"));
+            let place = place.map(|place| format!(" at {place}")).unwrap_or_default();
+            progress::print(&format!("  {} by {}{place}: {}", cluster.version, cluster.provider, kubeconfig.display()));
         }
     }
     Ok(PASSED)

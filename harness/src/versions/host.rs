@@ -27,9 +27,12 @@ impl Host {
     /// Looks at the Docker Engine, and at its host through it.
     pub async fn look() -> Self {
         match Engine::look().await {
-            Ok(engine) => {
-                Self { no_engine: None, cgroups: engine.cgroups, architecture: engine.architecture, images: engine.k3s_images }
-            }
+            Ok(engine) => Self {
+                no_engine: engine.kind.can_run_k3s().err().map(|error| error.to_string()),
+                cgroups: engine.cgroups,
+                architecture: engine.architecture,
+                images: engine.k3s_images,
+            },
             Err(error) => Self { no_engine: Some(error.to_string()), cgroups: None, architecture: None, images: Vec::new() },
         }
     }

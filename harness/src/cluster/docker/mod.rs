@@ -205,7 +205,7 @@ impl Docker {
             handle: id,
             commands: vec![
                 format!("kubectl --kubeconfig {} get pods -A", kubeconfig.display()),
-                format!("docker exec -it {} sh", names.container),
+                format!("{} exec -it {} sh", endpoint.command(), names.container),
                 format!("k3s-arc down {}", run.id()),
             ],
             boot: if entry.is_some() { Boot::FromCache } else { Boot::FromNothing },

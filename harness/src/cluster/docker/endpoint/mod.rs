@@ -219,6 +219,18 @@ impl Endpoint {
         is_known && is_encrypted_alike && !matches!(self.way(), Ok(Way::Ssh(_)))
     }
 
+    /// What a person begins a command with that is about this engine, in whatever shell.
+    pub(super) fn command(&self) -> String {
+        match (&self.chosen, &self.tls) {
+            (Chosen::Usual, _) => "docker".to_owned(),
+            (Chosen::Context { name, .. }, _) => format!("docker --context {name}"),
+            (_, None) => format!("docker --host {}", self.address),
+            (_, Some(tls)) => {
+                format!("DOCKER_TLS_VERIFY=1 DOCKER_CERT_PATH={} docker --host {}", tls.display(), self.address)
+            }
+        }
+    }
+
     /// Whether it is another than most people would expect.
     pub(super) fn is_worth_telling(&self) -> bool {
         self.chosen != Chosen::Usual

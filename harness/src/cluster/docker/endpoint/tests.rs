@@ -87,6 +87,19 @@ fn what_a_way_is_encrypted_with_comes_from_where_the_way_does() {
 }
 
 #[test]
+fn a_command_is_about_the_same_engine_in_another_shell() {
+    let directory = docker("lab", LAB, Some("lab"), false);
+    let config = ("DOCKER_CONFIG", directory.path().to_str().unwrap());
+    let host = ("DOCKER_HOST", "tcp://edge:2376");
+    let tls = [host, ("DOCKER_TLS_VERIFY", "1"), ("DOCKER_CERT_PATH", "/certs")];
+    let command = |variables: &[(&str, &str)]| chosen(variables, &[USUAL]).unwrap().command();
+    assert_eq!(command(&[]), "docker");
+    assert_eq!(command(&[config]), "docker --context lab");
+    assert_eq!(command(&[host]), "docker --host tcp://edge:2376");
+    assert_eq!(command(&tls), "DOCKER_TLS_VERIFY=1 DOCKER_CERT_PATH=/certs docker --host tcp://edge:2376");
+}
+
+#[test]
 fn where_nothing_is_at_the_usual_socket_others_are_looked_at() {
     let user = [("HOME", "/home/u"), ("XDG_RUNTIME_DIR", "/run/user/1000")];
     let rootless = "/run/user/1000/docker.sock";
