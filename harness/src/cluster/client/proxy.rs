@@ -79,9 +79,57 @@ where
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    };
+
+    use k3s_arc_emulator::Emulator;
+    use kube::config::Kubeconfig;
     use rstest::rstest;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional},
+        net::{TcpListener, TcpStream},
+    };
 
     use super::*;
+    use crate::cluster::client::{client_of, plain_of};
+
+    /// A proxy that lets everybody through who says this, and counts them.
+    async fn proxy(says: &'static str) -> (String, Arc<AtomicUsize>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (address, count) = (listener.local_addr().unwrap(), Arc::<AtomicUsize>::default());
+        let counted = count.clone();
+        tokio::spawn(async move {
+            while let Ok((mut client, _)) = listener.accept().await {
+                let mut asked = Vec::new();
+                while !asked.ends_with(b"\r\n\r\n") {
+                    asked.push(client.read_u8().await.unwrap());
+                }
+                let asked = String::from_utf8(asked).unwrap();
+                assert!(asked.to_lowercase().contains(says), "{asked}");
+                let server = asked.strip_prefix("CONNECT ").and_then(|rest| rest.split(' ').next()).unwrap();
+                let mut server = TcpStream::connect(server).await.unwrap();
+                client.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+                counted.fetch_add(1, Ordering::SeqCst);
+                tokio::spawn(async move { copy_bidirectional(&mut client, &mut server).await });
+            }
+        });
+        (address.to_string(), count)
+    }
+
+    #[tokio::test]
+    async fn a_cluster_is_reached_through_the_proxy_of_its_kubeconfig() {
+        let emulator = Emulator::builder().start().await.unwrap();
+        // user:password
+        let (address, count) = proxy("proxy-authorization: basic dxnlcjpwyxnzd29yza==").await;
+        let mut kubeconfig = Kubeconfig::from_yaml(emulator.kubeconfig()).unwrap();
+        kubeconfig.clusters[0].cluster.as_mut().unwrap().proxy_url = Some(format!("http://user:password@{address}"));
+        client_of(kubeconfig.clone()).await.unwrap().apiserver_version().await.unwrap();
+        assert_eq!(count.load(Ordering::SeqCst), 1);
+        plain_of(kubeconfig).await.unwrap().apiserver_version().await.unwrap();
+        assert_eq!(count.load(Ordering::SeqCst), 2);
+    }
 
     #[rstest]
     #[case::of_the_environment("https://10.0.0.1:6443", None, "", Some("http://proxy:3128/"))]

@@ -7,7 +7,7 @@ use std::{
 
 use sha2::{Digest, Sha256};
 
-use super::{Chosen, Endpoint, EndpointError, Environment};
+use super::{Chosen, Endpoint, EndpointError, Environment, USUAL};
 
 /// The context that means none: the usual socket.
 const NONE: &str = "default";
@@ -69,9 +69,11 @@ fn find(directory: &Path, name: String, by: String) -> Result<Endpoint, Endpoint
     if unverified {
         return Err(EndpointError::Unverified { address: host, by: format!("the Docker context {name}") });
     }
+    // A context that was made for something else means the usual socket.
+    let address = if host.is_empty() { format!("unix://{USUAL}") } else { host };
     let tls = contexts.join("tls").join(&id).join("docker");
     let tls = std::path::absolute(&tls).unwrap_or(tls);
-    Ok(Endpoint { address: host, tls: has_any(&tls).then_some(tls), chosen: Chosen::Context { name, by } })
+    Ok(Endpoint { address, tls: has_any(&tls).then_some(tls), chosen: Chosen::Context { name, by } })
 }
 
 /// Whether there is anything to be encrypted with.

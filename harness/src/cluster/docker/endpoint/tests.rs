@@ -66,6 +66,9 @@ fn a_context_that_cannot_be_followed_is_not_passed_over() {
     let config = ("DOCKER_CONFIG", directory.path().to_str().unwrap());
     assert!(matches!(chosen(&[config], &[USUAL]), Err(EndpointError::NoContext { name, .. }) if name == "gone"));
     assert!(matches!(chosen(&[config, ("DOCKER_CONTEXT", "lab")], &[USUAL]), Err(EndpointError::Unverified { .. })));
+    let directory = docker("empty", "{}", Some("empty"), false);
+    let config = ("DOCKER_CONFIG", directory.path().to_str().unwrap());
+    assert_eq!(chosen(&[config], &[]).unwrap().address, "unix:///var/run/docker.sock");
     fs::write(directory.path().join("config.json"), "{").unwrap();
     assert!(matches!(chosen(&[config], &[USUAL]), Err(EndpointError::File { .. })));
 }
