@@ -70,7 +70,7 @@ impl Kind {
         Self {
             maker,
             windows: info.os_type.as_deref() == Some("windows"),
-            rootless: has("name=rootless"),
+            rootless: has("name=rootless") || (maker == Maker::Podman && keeps_at_home(info)),
             remapped: has("name=userns"),
             withheld: limits.into_iter().filter(|(_, can)| *can == Some(false)).map(|(name, _)| name).collect(),
             without_cgroups: info.cgroup_version.is_some_and(|version| version.to_string() == "1")
@@ -139,6 +139,12 @@ impl Kind {
     }
 }
 
+/// Whether it keeps its images where Podman without root does by default: before version 4.6 nothing else of its answer tells
+/// (<https://github.com/containers/podman/pull/18208>).
+fn keeps_at_home(info: &SystemInfo) -> bool {
+    info.docker_root_dir.as_ref().is_some_and(|directory| directory.contains("/.local/share/containers/"))
+}
+
 #[cfg(test)]
 mod tests {
     use rstest::rstest;
@@ -155,7 +161,8 @@ mod tests {
         json!([{"Name": "Engine", "Version": "28.2.2"}, {"Name": "containerd", "Version": "1.7.28"}])
     }
 
-    // Parts of what engines answered: Debian's docker.io 20.10.24 and Podman 4.3.1, asked; rootless Docker 20.10 on Ubuntu 20.04, by
+    // Parts of what engines answered: Debian's docker.io 20.10.24 and Podman 4.3.1, with and without root, asked; rootless Docker 20.10 on
+    // Ubuntu 20.04, by
     // https://github.com/kubernetes/minikube/pull/10878; the others by the API's description, https://docs.docker.com/reference/api/engine/.
     #[rstest]
     #[case::usual(
@@ -177,6 +184,11 @@ mod tests {
                "OperatingSystem": "Ubuntu 20.04.2 LTS", "SecurityOptions": ["name=seccomp,profile=default", "name=rootless"]}),
         engine(), "rootless Docker", Some("it runs without root on a host with cgroup v1")
     )]
+    #[case::rootless_as_debian_has_it(
+        json!({"MemoryLimit": false, "CpuCfsQuota": false, "PidsLimit": false, "CgroupDriver": "none", "CgroupVersion": "1", "OSType": "linux",
+               "OperatingSystem": "Debian GNU/Linux 12 (bookworm)", "SecurityOptions": ["name=seccomp,profile=default", "name=rootless"]}),
+        engine(), "rootless Docker", Some("it runs without root on a host with cgroup v1")
+    )]
     #[case::rootless_without_cpu(
         json!({"MemoryLimit": true, "CpuCfsQuota": false, "PidsLimit": true, "CgroupDriver": "systemd", "CgroupVersion": "2", "OSType": "linux",
                "SecurityOptions": ["name=seccomp,profile=builtin", "name=rootless", "name=cgroupns"]}),
@@ -192,6 +204,11 @@ mod tests {
                "CpuCfsQuota": true, "PidsLimit": true, "SecurityOptions": ["name=seccomp,profile=default"]}),
         json!([{"Name": "Podman Engine", "Version": "4.3.1"}, {"Name": "OCI Runtime (crun)", "Version": "crun version 1.8.1"}]),
         "Podman", None
+    )]
+    #[case::rootless_podman_before_it_says_so(
+        json!({"CgroupDriver": "cgroupfs", "CgroupVersion": "1", "OSType": "linux", "OperatingSystem": "debian",
+               "DockerRootDir": "/home/user/.local/share/containers/storage", "SecurityOptions": ["name=seccomp,profile=default"]}),
+        json!([{"Name": "Podman Engine", "Version": "4.3.1"}]), "rootless Podman", Some("it is Podman without root")
     )]
     #[case::rootless_podman(
         json!({"CgroupVersion": "2", "OSType": "linux", "SecurityOptions": ["name=seccomp,profile=default", "name=rootless"]}),
