@@ -161,9 +161,9 @@ mod tests {
         json!([{"Name": "Engine", "Version": "28.2.2"}, {"Name": "containerd", "Version": "1.7.28"}])
     }
 
-    // Parts of what engines answered: Debian's docker.io 20.10.24 and Podman 4.3.1, with and without root, asked; rootless Docker 20.10 on
-    // Ubuntu 20.04, by
-    // https://github.com/kubernetes/minikube/pull/10878; the others by the API's description, https://docs.docker.com/reference/api/engine/.
+    // Parts of what engines answered: Debian's docker.io 20.10.24 and Podman 4.3.1, with and without root, asked; rootless Docker on Ubuntu
+    // 20.04, by https://github.com/kubernetes/minikube/pull/10878; the others by the API's description,
+    // https://docs.docker.com/reference/api/engine/.
     #[rstest]
     #[case::usual(
         json!({"CgroupDriver": "cgroupfs", "CgroupVersion": "1", "OSType": "linux", "OperatingSystem": "Debian GNU/Linux 12 (bookworm)",
