@@ -26,6 +26,8 @@ pub(crate) enum Fault {
     NoImage,
     /// A machine is made and does not get ready in time; it stays: `src/platform/backends/shared/base_virtual_machine.cpp`.
     LaunchTimeout,
+    /// A machine is made that ssh never reaches; it stays, too: the same file.
+    LaunchNoResponse,
     /// A machine that is on does not get ready in time when it is started again.
     StartTimeout,
     /// Machines that are on have no address.
@@ -149,13 +151,22 @@ mod tests {
     }
 
     #[test]
-    fn a_daemon_that_does_not_run_is_told_in_the_real_ones_words() {
-        let faults = Faults { faults: vec![Fault::NoDaemon], ..Faults::default() };
-        let told = faults.of_the_daemon().unwrap_err().told_by("list");
-        assert_eq!(
-            told,
-            "list failed: cannot connect to the multipass socket\nPlease ensure multipassd is running and '/var/snap/multipass/common/multipass_socket' is accessible\n"
-        );
+    fn faults_are_told_in_the_real_ones_words() {
+        let recorded = |name: &str| {
+            let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/multipass/1.16.1").join(name);
+            std::fs::read_to_string(path).unwrap()
+        };
+        let faults = |fault| Faults { faults: vec![fault], ..Faults::default() };
+        for (fault, name) in [
+            (Fault::NoDaemon, "no-daemon.txt"),
+            (Fault::NoPermission, "no-permission.txt"),
+            (Fault::NotAuthenticated, "not-authenticated.txt"),
+        ] {
+            assert_eq!(faults(fault).of_the_daemon().unwrap_err().told_by("list"), recorded(name));
+        }
+        for (fault, name) in [(Fault::NoKvm, "launch-no-kvm.txt"), (Fault::NoSpace, "launch-no-space.txt")] {
+            assert_eq!(faults(fault).of_a_launch(3_758_096_384).unwrap_err().told_by("launch"), recorded(name));
+        }
     }
 
     #[test]

@@ -59,6 +59,9 @@ pub(crate) fn launch(asked: &Launch, version: &Version, faults: &Faults) -> Resu
     if faults.has(Fault::LaunchTimeout) {
         return Err(timed_out(asked.timeout.is_some(), "Timed out waiting for instance launch."));
     }
+    if faults.has(Fault::LaunchNoResponse) {
+        return Err(Failure::errors(&[format!("{name}: timed out waiting for response")]));
+    }
     if let Some(cloud_init) = &cloud_init {
         cloud_init::apply(cloud_init, &container)?;
     }

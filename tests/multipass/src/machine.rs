@@ -10,6 +10,7 @@ use crate::{
     docker,
     failure::Failure,
     faults::{Fault, Faults},
+    version::Version,
 };
 
 /// The label that every container and volume of this program's carries. Its value is the host.
@@ -153,8 +154,13 @@ impl Machine {
     }
 
     /// All its addresses, the one to reach it by first, as the real one finds them: by asking it.
-    pub(crate) fn addresses(&self) -> Vec<String> {
-        let (State::Running, Some(address)) = (self.state, &self.address) else { return Vec::new() };
+    pub(crate) fn addresses(&self, version: &Version) -> Vec<String> {
+        if self.state != State::Running {
+            return Vec::new();
+        }
+        let Some(address) = &self.address else {
+            return version.has_word_for_no_address().then(|| "N/A".to_owned()).into_iter().collect();
+        };
         let told = docker::output(["exec", &self.container, "hostname", "-I"]).unwrap_or_default();
         let others = told.split_whitespace().filter(|other| *other != address && !other.contains(':')).map(str::to_owned);
         std::iter::once(address.clone()).chain(others).collect()

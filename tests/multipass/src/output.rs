@@ -61,7 +61,7 @@ pub(crate) fn info(names: &[String], format: Format, snapshots: bool, version: &
         let value = if snapshots {
             json!({ "snapshots": details(&own, machine) })
         } else {
-            instance(machine, own.len(), version, &Live::of(machine))
+            instance(machine, own.len(), version, &Live::of(machine, version))
         };
         if format == Format::Table {
             println!(
@@ -91,7 +91,7 @@ struct Live {
 }
 
 impl Live {
-    fn of(machine: &Machine) -> Self {
+    fn of(machine: &Machine, version: &Version) -> Self {
         if machine.state != State::Running {
             return Self::default();
         }
@@ -101,7 +101,7 @@ impl Live {
         let mut lines = told.lines().map(str::trim);
         let mut line = || lines.next().unwrap_or_default().to_owned();
         Self {
-            addresses: machine.addresses(),
+            addresses: machine.addresses(version),
             release: line(),
             load: line().split(' ').filter_map(|load| load.parse().ok()).collect(),
             disk_used: line(),
@@ -164,19 +164,19 @@ pub(crate) fn list(format: Format, snapshots: bool, version: &Version, faults: &
         }
         println!("{:<24}{:<18}{:<17}Image", "Name", "State", "IPv4");
         for machine in &machines {
-            let address = machine.addresses().into_iter().next().unwrap_or_else(|| "--".to_owned());
+            let address = machine.addresses(version).into_iter().next().unwrap_or_else(|| "--".to_owned());
             println!("{:<24}{:<18}{address:<17}Ubuntu {}", machine.name, machine.state.text(), machine.asked("image"));
         }
         return Ok(());
     }
-    let told: Vec<Value> = machines.iter().map(|machine| listed(machine, &machine.addresses(), version)).collect();
+    let told: Vec<Value> = machines.iter().map(|machine| listed(machine, &machine.addresses(version), version)).collect();
     print(&json!({ "list": told }))
 }
 
 fn listed(machine: &Machine, addresses: &[String], version: &Version) -> Value {
-    let mut told = json!({
-        "ipv4": addresses, "name": machine.name, "release": format!("Ubuntu {}", machine.asked("image")), "state": machine.state.text(),
-    });
+    let distribution = if version.names_distribution() { "Ubuntu " } else { "" };
+    let release = format!("{distribution}{}", machine.asked("image"));
+    let mut told = json!({ "ipv4": addresses, "name": machine.name, "release": release, "state": machine.state.text() });
     if version.has_zones() {
         told["zone"] = json!({ "available": true, "name": "zone1" });
     }
@@ -231,4 +231,97 @@ pub(crate) fn find(format: Format) -> Result<(), Failure> {
         (names[0].to_owned(), value)
     });
     print(&json!({ "errors": [], "images": images.collect::<Map<_, _>>() }))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeMap, path::Path};
+
+    use super::*;
+
+    /// What Multipass of this version printed.
+    fn recorded(version: &str, name: &str) -> Value {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/multipass").join(version).join(name);
+        serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+    }
+
+    /// The keys of an object and the types of their values, all the way down.
+    fn shape(value: &Value) -> Value {
+        match value {
+            Value::Object(fields) => fields.iter().map(|(key, value)| (key.clone(), shape(value))).collect::<Map<_, _>>().into(),
+            Value::Array(values) => values.first().map(shape).into_iter().collect(),
+            Value::String(_) => json!("text"),
+            Value::Number(_) => json!("number"),
+            Value::Bool(_) => json!("truth"),
+            Value::Null => Value::Null,
+        }
+    }
+
+    fn machine(state: State) -> Machine {
+        let asked = [("cpus", "8"), ("memory", "21474836480"), ("disk", "53687091200"), ("image", "24.04 LTS")];
+        let asked: BTreeMap<String, String> = asked.map(|(what, value)| (what.to_owned(), value.to_owned())).into();
+        Machine { name: "box".to_owned(), container: String::new(), state, address: None, asked }
+    }
+
+    fn live() -> Live {
+        let release = "Ubuntu 24.04.3 LTS".to_owned();
+        Live { addresses: vec!["10.97.0.76".to_owned()], release, load: vec![0.04], disk_used: "1".to_owned(), memory_used: 1 }
+    }
+
+    #[test]
+    fn a_machine_is_told_in_the_shape_that_its_version_has() {
+        for text in ["1.8.1", "1.12.2", "1.16.1", "1.17.0-dev"] {
+            let version = Version::read(text).unwrap();
+            let mut recorded = recorded(text, "info.json")["info"]["box"].take();
+            // What is mounted is no part of the shape.
+            recorded["mounts"] = json!({});
+            assert_eq!(shape(&instance(&machine(State::Running), 0, &version, &live())), shape(&recorded), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_machine_that_is_not_on_has_nothing_to_say_of_itself() {
+        let version = Version::read("1.16.1").unwrap();
+        let recorded = recorded("1.16.1", "info-states.json");
+        for state in [State::Stopped, State::Suspended, State::Starting, State::Deleted] {
+            let mut told = instance(&machine(state), 0, &version, &Live::default());
+            let recorded = &recorded["info"][state.text().to_lowercase()];
+            told["image_hash"] = recorded["image_hash"].clone();
+            assert_eq!(&told, recorded);
+        }
+    }
+
+    #[test]
+    fn a_listed_machine_has_the_shape_that_its_version_has() {
+        for text in ["1.8.1", "1.12.2", "1.16.1", "1.17.0-dev"] {
+            let version = Version::read(text).unwrap();
+            let recorded = recorded(text, "list.json")["list"][0].take();
+            let told = listed(&machine(State::Running), &["10.97.0.76".to_owned()], &version);
+            assert_eq!(shape(&told), shape(&recorded), "{text}");
+            let named = |told: &Value| told["release"].as_str().unwrap().starts_with("Ubuntu ");
+            assert_eq!(named(&told), named(&recorded), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_machine_without_an_address_is_told_as_its_version_does() {
+        for text in ["1.10.1", "1.16.1", "1.17.0-dev"] {
+            let recorded = recorded(text, "list-no-address.json")["list"][0]["ipv4"].take();
+            assert_eq!(json!(machine(State::Running).addresses(&Version::read(text).unwrap())), recorded, "{text}");
+        }
+    }
+
+    #[test]
+    fn snapshots_are_told_in_the_real_ones_shape() {
+        let taken = [("base", ""), ("later", "base")].map(|(name, parent)| Snapshot {
+            machine: "box".to_owned(),
+            name: name.to_owned(),
+            comment: String::new(),
+            parent: parent.to_owned(),
+            created: "now".to_owned(),
+        });
+        let told = details(&taken.iter().collect::<Vec<_>>(), &machine(State::Stopped));
+        let recorded = recorded("1.16.1", "info-snapshots.json")["info"]["box"]["snapshots"].take();
+        assert_eq!((shape(&told), &told["base"]["children"]), (shape(&recorded), &json!(["later"])));
+    }
 }

@@ -1,10 +1,6 @@
 //! `transfer`: files into a machine and out of it, as its user, with the modes they have.
 
-use std::{
-    io::{Read as _, Write as _},
-    path::Path,
-    process::Stdio,
-};
+use std::{io::Write as _, path::Path, process::Stdio};
 
 use crate::{
     docker,
@@ -68,9 +64,8 @@ pub(crate) fn transfer(paths: &[String], recursive: bool, parents: bool) -> Resu
             }
             (End::Local(path), End::Remote(name, to)) => push(&Side::of(name)?, Path::new(&path), to, recursive, parents)?,
             (End::Stream, End::Remote(name, to)) => {
-                let mut contents = Vec::new();
-                std::io::stdin().read_to_end(&mut contents).map_err(|error| failed(format!("cannot read: {error}")))?;
-                Side::of(name)?.write(to, &contents, 0o664, parents)?;
+                // By this process's own standard input: what is transferred so may be larger than memory.
+                Side::of(name)?.write(to, Stdio::inherit(), 0o664, parents)?;
             }
             (End::Stream, _) => return wrong("Target must be inside an instance"),
             (End::Local(_), End::Stream) => return wrong("Source must be from inside an instance"),
@@ -91,8 +86,9 @@ fn push(side: &Side, source: &Path, target: &str, recursive: bool, parents: bool
     let metadata = source.metadata().map_err(|_| failed(format!("cannot access \"{shown}\": No such file or directory")))?;
     let target = if side.is_directory(target) { format!("{}/{name}", target.trim_end_matches('/')) } else { target.to_owned() };
     if !metadata.is_dir() {
-        let contents = std::fs::read(source).map_err(|error| failed(format!("cannot open local file \"{shown}\": {error}")))?;
-        return side.write(&target, &contents, mode(&metadata), parents);
+        let contents =
+            std::fs::File::open(source).map_err(|error| failed(format!("cannot open local file \"{shown}\": {error}")))?;
+        return side.write(&target, contents.into(), mode(&metadata), parents);
     }
     if !recursive {
         return Err(failed(format!("omitting local directory \"{shown}\": recursive mode not specified")));
@@ -174,16 +170,21 @@ impl Side {
         self.output(&["cat", "--", path]).map_err(|said| failed(format!("cannot open remote file \"{path}\": {}", reason(&said))))
     }
 
-    fn write(&self, path: &str, contents: &[u8], mode: u32, parents: bool) -> Result<(), Failure> {
+    fn write(&self, path: &str, contents: Stdio, mode: u32, parents: bool) -> Result<(), Failure> {
         if parents && let Some(parent) = Path::new(path).parent().and_then(Path::to_str).filter(|parent| !parent.is_empty()) {
             self.run(&["mkdir", "-p", parent], &format!("cannot create remote directory \"{parent}\""))?;
         }
         let script = format!("cat >\"$0\" && chmod {mode:o} \"$0\"");
         let mut arguments = self.arguments(&["sh", "-c", &script, path]);
         arguments.insert(1, "-i");
-        docker::feed(arguments, contents)
-            .map(drop)
-            .map_err(|said| failed(format!("cannot open remote file \"{path}\": {}", reason(&said.to_string()))))
+        let output = docker::command(arguments).stdin(contents).stderr(Stdio::piped()).output();
+        let output = output.map_err(|error| Failure::Fake(format!("docker cannot be run: {error}")))?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        output
+            .status
+            .success()
+            .then_some(())
+            .ok_or_else(|| failed(format!("cannot open remote file \"{path}\": {}", reason(&said))))
     }
 }
 

@@ -37,6 +37,16 @@ impl Version {
         self.minor >= 13
     }
 
+    /// `list` names the distribution with the release: since 1.11.
+    pub(crate) fn names_distribution(&self) -> bool {
+        self.minor >= 11
+    }
+
+    /// A machine that is on and has no address is said to have the address `N/A`: until 1.16, `v1.16.3:src/daemon/daemon.cpp`.
+    pub(crate) fn has_word_for_no_address(&self) -> bool {
+        self.minor < 17
+    }
+
     /// Machines are in availability zones: since 1.17.
     pub(crate) fn has_zones(&self) -> bool {
         self.minor >= 17
