@@ -11,8 +11,9 @@
 //! `default-filter` decides about it. Under `cargo test` it is reported as *ignored*, with the reason, unless asked for with
 //! `-- --ignored` or `-- --include-ignored`.
 //!
-//! On a cluster that exists (`K3S_ARC_PROVIDER=kubeconfig`) some of them do not apply. Nextest knows no test that turns out so when it
-//! runs, so the cluster is looked at when tests are listed, and these are listed as *ignored*.
+//! On a cluster that exists (`K3S_ARC_PROVIDER=kubeconfig`) some of them do not apply, and some need of the host what is not on every one.
+//! Nextest knows no test that turns out so when it runs, so the cluster and the host are looked at when tests are listed, and these are
+//! listed as *ignored*.
 
 use std::{collections::BTreeMap, future::Future, pin::Pin, process::ExitCode};
 
@@ -38,6 +39,19 @@ pub struct Case {
     body: Body,
     check: Option<&'static Check>,
     needs: &'static [Capability],
+    unless: Option<Lack>,
+}
+
+/// What this host lacks for a test, if anything.
+pub type Lack = fn() -> Option<String>;
+
+/// What is known, where it is asked, of whether cases apply.
+#[derive(Debug, Default)]
+struct Found {
+    /// What the cluster lacks that is to be used.
+    cluster: BTreeMap<Capability, String>,
+    /// Whether cases are asked what their host lacks.
+    is_host_asked: bool,
 }
 
 inventory::collect!(Case);
@@ -45,7 +59,7 @@ inventory::collect!(Case);
 impl Case {
     /// A test by its path, crate included.
     pub const fn new(path: &'static str, body: Body) -> Self {
-        Self { path, body, check: None, needs: &[] }
+        Self { path, body, check: None, needs: &[], unless: None }
     }
 
     /// The same, which asks this check.
@@ -58,11 +72,19 @@ impl Case {
         Self { needs, ..self }
     }
 
-    /// Why it does not apply to a cluster that lacks this.
-    fn lack(&self, lacks: &BTreeMap<Capability, String>) -> Option<String> {
+    /// The same, on a host that lacks nothing for it.
+    pub const fn unless(self, lack: Lack) -> Self {
+        Self { unless: Some(lack), ..self }
+    }
+
+    /// Why it does not apply here.
+    fn lack(&self, found: &Found) -> Option<String> {
         let needs = self.needs.iter().copied().chain(self.check.into_iter().flat_map(Check::needs));
-        let reasons: Vec<&str> = needs.filter_map(|need| lacks.get(&need)).map(String::as_str).collect();
-        (self.needs_k3s() && !reasons.is_empty()).then(|| reasons.join("; "))
+        let reasons: Vec<&str> = needs.filter_map(|need| found.cluster.get(&need)).map(String::as_str).collect();
+        if self.needs_k3s() && !reasons.is_empty() {
+            return Some(reasons.join("; "));
+        }
+        self.unless.filter(|_| found.is_host_asked).and_then(|lack| lack())
     }
 
     /// Its path within the crate, as libtest would name it.
@@ -79,11 +101,11 @@ impl Case {
         self.path.ends_with("_k3s")
     }
 
-    fn trial(&'static self, caller: &Caller, lacks: &BTreeMap<Capability, String>) -> Trial {
-        if let Some(reason) = self.lack(lacks) {
+    fn trial(&'static self, caller: &Caller, found: &Found) -> Trial {
+        if let Some(reason) = self.lack(found) {
             let name = self.name();
             return match caller {
-                Caller::Nextest => Trial::test(name, || Err("it does not apply to this cluster".into())).with_ignored_flag(true),
+                Caller::Nextest => Trial::test(name, || Err("it does not apply here".into())).with_ignored_flag(true),
                 Caller::Libtest { .. } => Trial::ignorable_test(name, move || Ok(Completion::ignored_with(reason.clone()))),
             };
         }
@@ -137,8 +159,8 @@ pub fn main() -> ExitCode {
     };
     let mut cases: Vec<&Case> = inventory::iter::<Case>.into_iter().collect();
     cases.sort_by_key(|case| case.path);
-    let lacks = lacks(&arguments, &caller);
-    let trials = cases.into_iter().map(|case| case.trial(&caller, &lacks)).collect();
+    let found = find_out(&arguments, &caller);
+    let trials = cases.into_iter().map(|case| case.trial(&caller, &found)).collect();
     let conclusion = libtest_mimic::run(&arguments, trials);
     match runtime() {
         Ok(runtime) => runtime.block_on(fixture::finish()),
@@ -148,15 +170,16 @@ pub fn main() -> ExitCode {
 }
 
 /// What the cluster lacks that exists and is to be used. That it cannot be looked at is for the tests to tell that use it.
-fn lacks(arguments: &Arguments, caller: &Caller) -> BTreeMap<Capability, String> {
+fn find_out(arguments: &Arguments, caller: &Caller) -> Found {
     if !arguments.list && !matches!(caller, Caller::Libtest { ignored_too: true }) {
-        return BTreeMap::new();
+        return Found::default();
     }
     let looked = runtime().and_then(|runtime| runtime.block_on(fixture::lacks()).map_err(|error| crate::report_of(&error)));
-    looked.unwrap_or_else(|problem| {
+    let cluster = looked.unwrap_or_else(|problem| {
         tracing::warn!("what the cluster can be asked is not known: {problem}");
         BTreeMap::new()
-    })
+    });
+    Found { cluster, is_host_asked: true }
 }
 
 /// What a test returns.
@@ -191,14 +214,23 @@ mod tests {
 
     #[test]
     fn a_case_is_ignored_for_what_its_check_or_itself_needs() {
-        let lacks: BTreeMap<_, _> =
+        let cluster =
             [Capability::KubeDns, Capability::Own, Capability::Launch].map(|lack| (lack, format!("no {lack:?}"))).into();
+        let found = Found { cluster, is_host_asked: true };
         let case = |path| Case::new(path, body);
-        let lack = |case: Case| case.lack(&lacks);
+        let lack = |case: Case| case.lack(&found);
         assert_eq!(lack(case("e2e::case_2_k3s").asking(&dns::RESOLV_CONF)).as_deref(), Some("no KubeDns"));
         assert_eq!(lack(case("e2e::case_2_k3s").asking(&readiness::STEADY)).as_deref(), Some("no Launch"), "it is about Arc");
         assert_eq!(lack(case("e2e::case_2_k3s").needing(&[Capability::Own])).as_deref(), Some("no Own"));
         assert_eq!(lack(case("e2e::case_2_k3s").asking(&readiness::API)), None);
         assert_eq!(lack(case("e2e::case_1_emulator").asking(&dns::RESOLV_CONF)), None, "an emulator is made for it");
+    }
+    #[test]
+    fn a_case_is_ignored_for_what_its_host_lacks_which_is_found_out_when_it_is_listed() {
+        let case = || Case::new("e2e::case_1_k3s", body).unless(|| Some("no room".to_owned()));
+        assert_eq!(case().lack(&Found { is_host_asked: true, ..Found::default() }).as_deref(), Some("no room"));
+        assert_eq!(case().lack(&Found::default()), None, "it was chosen to run");
+        let lacks_nothing = Case::new("e2e::case_1_k3s", body).unless(|| None);
+        assert_eq!(lacks_nothing.lack(&Found { is_host_asked: true, ..Found::default() }), None);
     }
 }

@@ -8,7 +8,8 @@ use proc_macro::{TokenStream, TokenTree};
 /// Registers an async function without arguments as a test of the suite.
 ///
 /// `asks = PATH` says which check it asks, and `needs = EXPRESSION` (of type `&'static [Capability]`) what its cluster must be able to
-/// do otherwise: where the cluster that is to be used cannot, the case is listed as ignored.
+/// do otherwise: where the cluster that is to be used cannot, the case is listed as ignored. So it is where `unless = FUNCTION` (of type
+/// `fn() -> Option<String>`) gives a reason, which is what this host lacks.
 ///
 /// What it returns must implement `k3s_arc_harness::suite::IntoVerdict`: `()` or a `Result`.
 #[proc_macro_attribute]
@@ -16,14 +17,14 @@ pub fn test(arguments: TokenStream, item: TokenStream) -> TokenStream {
     let Some(name) = function_name(&item) else {
         return r##"compile_error!("#[k3s_arc_harness::test] goes on an async fn");"##.parse().unwrap_or_default();
     };
-    let needs = match needs(arguments) {
-        Ok(needs) => needs,
+    let calls = match calls(arguments) {
+        Ok(calls) => calls,
         Err(problem) => return format!("compile_error!({problem:?});").parse().unwrap_or_default(),
     };
     let registration: TokenStream = format!(
         "::k3s_arc_harness::suite::inventory::submit! {{ \
             ::k3s_arc_harness::suite::Case::new(concat!(module_path!(), \"::{name}\"), || \
-                ::std::boxed::Box::pin(async {{ ::k3s_arc_harness::suite::IntoVerdict::into_verdict({name}().await) }})){needs} \
+                ::std::boxed::Box::pin(async {{ ::k3s_arc_harness::suite::IntoVerdict::into_verdict({name}().await) }})){calls} \
         }}"
     )
     .parse()
@@ -31,14 +32,19 @@ pub fn test(arguments: TokenStream, item: TokenStream) -> TokenStream {
     item.into_iter().chain(registration).collect()
 }
 
-/// The call that tells the case what it needs.
-fn needs(arguments: TokenStream) -> Result<String, &'static str> {
-    let mut tokens = arguments.into_iter();
-    let Some(name) = tokens.next() else { return Ok(String::new()) };
-    match (name.to_string().as_str(), tokens.next().is_some_and(|token| token.to_string() == "=")) {
-        ("asks", true) => Ok(format!(".asking(&{})", tokens.collect::<TokenStream>())),
-        ("needs", true) => Ok(format!(".needing({})", tokens.collect::<TokenStream>())),
-        _ => Err("#[k3s_arc_harness::test] takes `asks = CHECK` or `needs = &[CAPABILITY, ...]`"),
+/// The calls that tell the case what it needs.
+fn calls(arguments: TokenStream) -> Result<String, &'static str> {
+    let arguments: Vec<TokenTree> = arguments.into_iter().collect();
+    arguments.split(|token| token.to_string() == ",").filter(|argument| !argument.is_empty()).map(call).collect()
+}
+
+fn call(argument: &[TokenTree]) -> Result<String, &'static str> {
+    let value = || argument.iter().skip(2).cloned().collect::<TokenStream>();
+    match (argument[0].to_string().as_str(), argument.get(1).is_some_and(|token| token.to_string() == "=")) {
+        ("asks", true) => Ok(format!(".asking(&{})", value())),
+        ("needs", true) => Ok(format!(".needing({})", value())),
+        ("unless", true) => Ok(format!(".unless({})", value())),
+        _ => Err("#[k3s_arc_harness::test] takes `asks = CHECK`, `needs = &[CAPABILITY, ...]` and `unless = FUNCTION`"),
     }
 }
 
