@@ -153,7 +153,7 @@ pub(crate) enum Output {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Options of every command")]
 pub(crate) struct Options {
-    /// Who makes the cluster: auto, docker or emulator; or kubeconfig, for one that exists
+    /// Who makes the cluster: auto, docker, multipass or emulator; or kubeconfig, for one that exists
     #[arg(long, global = true, env = "K3S_ARC_PROVIDER", value_name = "PROVIDER")]
     provider: Option<OsString>,
     /// Which K3s: a version (v1.34.1+k3s1), a channel (stable, latest, v1.34) or a whole image reference; for `validate`, several of
@@ -187,6 +187,21 @@ pub(crate) struct Options {
     /// A directory of image archives to import into the node
     #[arg(long, global = true, env = "K3S_ARC_IMAGES_DIR", value_name = "DIR")]
     images_dir: Option<OsString>,
+    /// A directory with the assets of a K3s release, to install it from in a VM without network
+    #[arg(long, global = true, env = "K3S_ARC_AIRGAP_DIR", value_name = "DIR")]
+    airgap_dir: Option<OsString>,
+    /// The cores of a VM [default: 8]
+    #[arg(long, global = true, env = "K3S_ARC_MULTIPASS_CPUS", value_name = "COUNT")]
+    multipass_cpus: Option<OsString>,
+    /// The memory of a VM [default: 20G]
+    #[arg(long, global = true, env = "K3S_ARC_MULTIPASS_MEMORY", value_name = "SIZE")]
+    multipass_memory: Option<OsString>,
+    /// The disk of a VM [default: 50G]
+    #[arg(long, global = true, env = "K3S_ARC_MULTIPASS_DISK", value_name = "SIZE")]
+    multipass_disk: Option<OsString>,
+    /// The Ubuntu of a VM, as `multipass launch` takes it [default: 24.04]
+    #[arg(long, global = true, env = "K3S_ARC_MULTIPASS_RELEASE", value_name = "RELEASE")]
+    multipass_release: Option<OsString>,
     /// The .test.env to launch with
     #[arg(long, global = true, env = "K3S_ARC_TEST_ENV", value_name = "FILE")]
     test_env: Option<OsString>,
@@ -225,6 +240,11 @@ impl Options {
             "K3S_ARC_KEEP" => &self.keep,
             "K3S_ARC_KEEP_FOR" => &self.keep_for,
             "K3S_ARC_IMAGES_DIR" => &self.images_dir,
+            "K3S_ARC_AIRGAP_DIR" => &self.airgap_dir,
+            "K3S_ARC_MULTIPASS_CPUS" => &self.multipass_cpus,
+            "K3S_ARC_MULTIPASS_MEMORY" => &self.multipass_memory,
+            "K3S_ARC_MULTIPASS_DISK" => &self.multipass_disk,
+            "K3S_ARC_MULTIPASS_RELEASE" => &self.multipass_release,
             "K3S_ARC_TEST_ENV" => &self.test_env,
             "K3S_ARC_LAUNCHER_DIR" => &self.launcher_dir,
             "K3S_ARC_LAUNCHER_IMAGE" => &self.launcher_image,

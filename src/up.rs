@@ -1,4 +1,4 @@
-//! `k3s-arc up`: a cluster to work with. The emulator's is served by this program; that of Docker is one that is kept, which any run that asks for
+//! `k3s-arc up`: a cluster to work with. The emulator's is served by this program; that of Docker or Multipass is one that is kept, which any run that asks for
 //! an equal one uses.
 
 use std::io::{BufRead, BufReader};
@@ -42,8 +42,12 @@ pub(crate) async fn run(config: Config, what: &Up) -> Result<u8, Failed> {
 
 /// Leaves a cluster that outlives this process, or waits until somebody asks it to end and removes the cluster.
 async fn keep(config: Config, what: &Up, shown: Progress) -> Result<u8, Failed> {
+    let (place, port) = match config.provider {
+        ProviderChoice::Multipass => ("in a VM", "K3s's own"),
+        _ => ("in Docker", "a free one"),
+    };
     if what.port != 0 {
-        return Err((miette::miette!(help = "leave --port out", "the port of a cluster in Docker is a free one"), USAGE));
+        return Err((miette::miette!(help = "leave --port out", "the port of a cluster {place} is {port}"), USAGE));
     }
     let hours = config.keep_for.as_secs_f64() / 3600.0;
     let made = tokio::select! {
@@ -73,7 +77,7 @@ async fn keep(config: Config, what: &Up, shown: Progress) -> Result<u8, Failed> 
         kubeconfig.clone_from(path);
     }
     progress::print(&format!(
-        "K3s {} in Docker, kept for {hours} h after its last use; `k3s-arc list` shows it, `k3s-arc down --all` removes it\nthe stand-in's image on it: {}\nexport KUBECONFIG={}",
+        "K3s {} {place}, kept for {hours} h after its last use; `k3s-arc list` shows it, `k3s-arc down --all` removes it\nthe stand-in's image on it: {}\nexport KUBECONFIG={}",
         cluster.version(),
         cluster.standin_image(),
         kubeconfig.display()

@@ -5,7 +5,10 @@ use std::{ffi::OsString, path::PathBuf, time::Duration};
 use jiff::SignedDuration;
 
 use crate::{
-    cluster::{K3sImage, K3sImageError},
+    cluster::{
+        K3sImage, K3sImageError,
+        multipass::{Shape, Size},
+    },
     versions::{ChannelError, Wanted},
 };
 
@@ -31,6 +34,10 @@ pub struct Config {
     pub keep_for: Duration,
     /// `K3S_ARC_IMAGES_DIR`: a directory of image archives (docker-save or OCI layout) to import into the node.
     pub images_dir: Option<PathBuf>,
+    /// `K3S_ARC_AIRGAP_DIR`: a directory with the assets of a K3s release, to install it from in a VM without network.
+    pub airgap_dir: Option<PathBuf>,
+    /// `K3S_ARC_MULTIPASS_*`: what a VM is to have.
+    pub vm: Shape,
     /// `K3S_ARC_TEST_ENV`: the `.test.env` to launch with, in place of the tree's own.
     pub test_env: Option<PathBuf>,
     /// `K3S_ARC_LAUNCHER_DIR`: a launcher tree to deploy in place of the built-in one.
@@ -56,6 +63,8 @@ pub enum ProviderChoice {
     Auto,
     /// K3s in a Docker container.
     Docker,
+    /// K3s installed in a VM that Multipass launches.
+    Multipass,
     /// Nobody: it exists already, and a kubeconfig leads to it.
     Kubeconfig,
     /// K3s emulated in process: to try things on, no verdict on K3s itself.
@@ -177,8 +186,8 @@ impl Config {
             Some(path) => Err(ConfigError::Missing { name, path, kind }),
             None => Ok(None),
         };
-        let providers = &["auto", "docker", "kubeconfig", "emulator"];
-        let provider = choice("K3S_ARC_PROVIDER", providers, "`auto`, `docker`, `kubeconfig` or `emulator`", 0)?;
+        let providers = &["auto", "docker", "multipass", "kubeconfig", "emulator"];
+        let provider = choice("K3S_ARC_PROVIDER", providers, "`auto`, `docker`, `multipass`, `kubeconfig` or `emulator`", 0)?;
         let yes = choice("K3S_ARC_YES", &["0", "1"], "`1` or `0`", 0)?;
         let keep = choice("K3S_ARC_KEEP", &["never", "failed", "always"], "`never`, `failed` or `always`", 0)?;
         let cache = choice("K3S_ARC_CACHE", &["use", "never"], "`use` or `never`", 0)?;
@@ -203,13 +212,41 @@ impl Config {
                 }
             },
         };
+        let size = |name, default: Size, shown| match text(name) {
+            None => Ok(default),
+            Some(value) => value.parse().map_err(|_| {
+                let expected = "a whole number followed by G or M, such as 20G";
+                ConfigError::Value { name, value, expected, default: shown }
+            }),
+        };
+        let shape = Shape::default();
+        let cpus = match text("K3S_ARC_MULTIPASS_CPUS") {
+            None => shape.cpus,
+            Some(value) => value.parse().ok().filter(|cpus| *cpus > 0).ok_or(ConfigError::Value {
+                name: "K3S_ARC_MULTIPASS_CPUS",
+                value,
+                expected: "a number of cores",
+                default: "8",
+            })?,
+        };
+        let vm = Shape {
+            cpus,
+            memory: size("K3S_ARC_MULTIPASS_MEMORY", shape.memory, "20G")?,
+            disk: size("K3S_ARC_MULTIPASS_DISK", shape.disk, "50G")?,
+            release: text("K3S_ARC_MULTIPASS_RELEASE").unwrap_or(shape.release),
+        };
         let wanted = match text("K3S_ARC_K3S") {
             None => vec![Wanted::Image(K3sImage::default())],
             Some(value) => Wanted::list(&value).map_err(ConfigError::K3s)?,
         };
         Ok(Self {
-            provider: [ProviderChoice::Auto, ProviderChoice::Docker, ProviderChoice::Kubeconfig, ProviderChoice::Emulator]
-                [provider],
+            provider: [
+                ProviderChoice::Auto,
+                ProviderChoice::Docker,
+                ProviderChoice::Multipass,
+                ProviderChoice::Kubeconfig,
+                ProviderChoice::Emulator,
+            ][provider],
             kubeconfig: path("K3S_ARC_KUBECONFIG", "file")?,
             context: text("K3S_ARC_CONTEXT"),
             yes: yes == 1,
@@ -222,6 +259,8 @@ impl Config {
             keep: [Keep::Never, Keep::Failed, Keep::Always][keep],
             keep_for,
             images_dir: path("K3S_ARC_IMAGES_DIR", "directory")?,
+            airgap_dir: path("K3S_ARC_AIRGAP_DIR", "directory")?,
+            vm,
             test_env: path("K3S_ARC_TEST_ENV", "file")?,
             launcher_dir: path("K3S_ARC_LAUNCHER_DIR", "directory")?,
             launcher_image: [LauncherImage::Standin, LauncherImage::Tree][launcher_image],
@@ -275,6 +314,8 @@ mod tests {
         assert_eq!(config.boot_timeout, Duration::from_secs(180));
         assert_eq!(config.cache, CacheUse::Use);
         assert_eq!(config.keep_for, Duration::from_secs(8 * 60 * 60));
+        let vm = Shape { cpus: 8, memory: Size::gib(20), disk: Size::gib(50), release: "24.04".to_owned() };
+        assert_eq!((config.vm, config.airgap_dir), (vm, None));
     }
 
     #[rstest]
@@ -311,11 +352,17 @@ mod tests {
     #[case::provider(
         "K3S_ARC_PROVIDER",
         "vagrant",
-        "K3S_ARC_PROVIDER=vagrant: expected `auto`, `docker`, `kubeconfig` or `emulator`"
+        "K3S_ARC_PROVIDER=vagrant: expected `auto`, `docker`, `multipass`, `kubeconfig` or `emulator`"
     )]
     #[case::keep("K3S_ARC_KEEP", "yes", "K3S_ARC_KEEP=yes: expected `never`, `failed` or `always`")]
     #[case::keep_for("K3S_ARC_KEEP_FOR", "-1h", "K3S_ARC_KEEP_FOR=-1h: expected a duration such as 8h, 90m or 30s")]
     #[case::cache("K3S_ARC_CACHE", "always", "K3S_ARC_CACHE=always: expected `use` or `never`")]
+    #[case::cores("K3S_ARC_MULTIPASS_CPUS", "0", "K3S_ARC_MULTIPASS_CPUS=0: expected a number of cores")]
+    #[case::memory(
+        "K3S_ARC_MULTIPASS_MEMORY",
+        "20",
+        "K3S_ARC_MULTIPASS_MEMORY=20: expected a whole number followed by G or M, such as 20G"
+    )]
     #[case::timeout("K3S_ARC_BOOT_TIMEOUT", "0", "K3S_ARC_BOOT_TIMEOUT=0: expected whole seconds from 1 to 3600")]
     #[case::directory(
         "K3S_ARC_IMAGES_DIR",

@@ -13,7 +13,10 @@ use crate::{
     check::{Access, Check, Context, Evidence, Failure},
     cluster::{
         Capability, Cluster, ClusterSpec, Emulator, EmulatorError, Existing, ExistingError, K3sImage, Lease, LeaseError,
-        MachineState, Provider, Run, RunError, archives_in, choose, docker::Docker, end_all, exclusive, existing, lost,
+        MachineState, Provider, Run, RunError, archives_in, choose,
+        docker::Docker,
+        end_all, exclusive, existing, lost,
+        multipass::{Multipass, MultipassError},
         write_private,
     },
     config::{Config, ConfigError, LauncherImage, ProviderChoice},
@@ -60,6 +63,10 @@ pub enum FixtureError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Existing(#[from] ExistingError),
+    /// There is no VM to be had.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Multipass(#[from] MultipassError),
     /// The emulator cannot do what the configuration asks for.
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -142,6 +149,7 @@ impl FixtureError {
         match self {
             Self::Config(_) | Self::ImagesDir { .. } | Self::NotEmulated | Self::Emulator(_) => true,
             Self::Existing(error) => error.is_input(),
+            Self::Multipass(error) => error.is_input(),
             Self::Launch(LaunchError::Overlay(error)) => !matches!(error, OverlayError::NoRenderer { .. }),
             Self::Explained { error, .. } => error.is_input(),
             _ => false,
@@ -187,6 +195,7 @@ impl Target {
             (Self::K3s, ProviderChoice::Emulator) => Err(FixtureError::NotEmulated),
             // It is the K3s that it is; what else could be asked for is about those that are made.
             (Self::K3s, ProviderChoice::Kubeconfig) => Ok(Config { k3s: K3sImage::default(), ..config }),
+            (Self::K3s, ProviderChoice::Multipass) => Ok(config),
             (Self::K3s, ProviderChoice::Auto | ProviderChoice::Docker) => {
                 Ok(Config { provider: ProviderChoice::Docker, ..config })
             }
@@ -228,6 +237,7 @@ async fn provider(config: &Config) -> Result<Arc<dyn Provider>, FixtureError> {
             let docker = Docker::new(Standin::new(standin)?, config.boot_timeout);
             Ok(Arc::new(docker.with_cache(config.cache).with_open_network(config.yes)))
         }
+        ProviderChoice::Multipass => Ok(Arc::new(Multipass::new(Standin::new(standin)?, config)?)),
         ProviderChoice::Kubeconfig => Ok(Arc::new(Existing::new(config)?)),
         ProviderChoice::Emulator if config.launcher_image == LauncherImage::Tree => {
             let what = "the launcher that the tree names: its pods run no programs but those that are compiled in".to_owned();
@@ -237,11 +247,12 @@ async fn provider(config: &Config) -> Result<Arc<dyn Provider>, FixtureError> {
     }
 }
 
-/// What the cluster lacks that the environment names, if it is one that exists already.
+/// What clusters lack by the provider that the environment names, as far as that is known before there is one.
 pub(crate) async fn lacks() -> Result<BTreeMap<Capability, String>, FixtureError> {
     let config = Config::from_env()?;
     match config.provider {
         ProviderChoice::Kubeconfig => Ok(Existing::new(&config)?.lacks().await?),
+        ProviderChoice::Multipass => Ok(Multipass::lacks()),
         _ => Ok(BTreeMap::new()),
     }
 }

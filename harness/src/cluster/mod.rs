@@ -9,6 +9,7 @@ mod k3s;
 mod kept;
 mod lease;
 mod lock;
+pub mod multipass;
 mod node;
 mod process;
 mod provider;
@@ -63,6 +64,8 @@ pub enum Capability {
     Own,
     /// Arc data services can be launched on it, and disturb nobody else's.
     Launch,
+    /// Its node is a container, which can be killed, frozen and started again where it was.
+    Container,
     /// Its DNS is behind Service `kube-system/kube-dns`.
     KubeDns,
     /// A claim that names no class gets a volume.

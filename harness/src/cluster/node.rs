@@ -25,7 +25,7 @@ pub trait NodeAccess: Debug + Send + Sync {
 /// The machine that a node is, as its host sees it at one moment.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Machine {
-    /// What it is to its host: `container`, ...
+    /// What it is to its host: `container`, `VM`, ...
     pub kind: String,
     /// Its name there.
     pub name: String,
@@ -44,6 +44,10 @@ pub enum MachineState {
     Running,
     /// It is frozen: its memory is there, and nothing on it moves.
     Paused,
+    /// It runs, and whoever asks does not reach it: it has lost its address, or answers nothing.
+    Unreachable,
+    /// It was shut down, and can be started again.
+    Stopped,
     /// It has ended.
     Ended {
         /// The exit code of its first process; 137 is SIGKILL.
@@ -66,7 +70,7 @@ impl Display for Machine {
 impl MachineState {
     /// Whether nothing that is asked of its node can be answered any more.
     pub fn is_over(&self) -> bool {
-        matches!(self, Self::Ended { .. } | Self::Gone)
+        matches!(self, Self::Stopped | Self::Ended { .. } | Self::Gone)
     }
 }
 
@@ -75,6 +79,8 @@ impl Display for MachineState {
         match self {
             Self::Running => f.write_str("runs"),
             Self::Paused => f.write_str("is paused"),
+            Self::Unreachable => f.write_str("runs, and is not reached"),
+            Self::Stopped => f.write_str("is stopped"),
             Self::Ended { out_of_memory: true, exit_code, .. } => {
                 write!(f, "ended with exit code {exit_code}: it was killed for want of memory")
             }

@@ -27,6 +27,9 @@ const DOCKER_HUB: Server = Server { host: "registry-1.docker.io", path: "/v2/", 
 const MICROSOFT: Server = Server { host: "mcr.microsoft.com", path: "/v2/", gives: "Arc's images" };
 const LOG_IN: Server = Server { host: "login.microsoftonline.com", path: "/", gives: "Azure's log-in" };
 const AZURE: Server = Server { host: "management.azure.com", path: "/", gives: "Azure's API" };
+const INSTALL_SCRIPT: Server = Server { host: "get.k3s.io", path: "/", gives: "K3s's install script" };
+const RELEASES: Server = Server { host: "github.com", path: "/k3s-io/k3s/releases", gives: "K3s" };
+const UBUNTU: Server = Server { host: "cloud-images.ubuntu.com", path: "/releases/", gives: "images of VMs" };
 const CHANNELS: Server = Server { host: "update.k3s.io", path: "/v1-release/channels", gives: "K3s's channels" };
 
 /// What was seen of one.
@@ -46,10 +49,18 @@ pub(super) struct Facts {
 /// The servers that a suite fetches from.
 pub(super) fn servers(needs: &Needs) -> Vec<Server> {
     let mut servers = Vec::new();
-    if needs.place == Place::Docker {
-        servers.push(DOCKER_HUB);
+    match needs.place {
+        Place::Docker => servers.push(DOCKER_HUB),
+        Place::Vm => {
+            servers.push(UBUNTU);
+            if needs.airgap.is_none() {
+                servers.extend([INSTALL_SCRIPT, RELEASES, DOCKER_HUB]);
+            }
+        }
+        Place::Elsewhere | Place::Emulator => {}
     }
-    if needs.microsofts {
+    // What a cluster that exists can fetch is not seen from here.
+    if needs.microsofts && needs.place != Place::Elsewhere {
         servers.extend([MICROSOFT, LOG_IN, AZURE]);
     }
     if needs.channels {
@@ -113,6 +124,14 @@ fn way(facts: &Facts, needs: &Needs, has_images: bool) -> Finding {
                     Verdict::Warning,
                     "K3s is at hand; what its pods run (CoreDNS, local-path) must be in its image, or come in K3S_ARC_IMAGES_DIR",
                 ),
+                UBUNTU => finding.but(
+                    Verdict::Warning,
+                    "a VM is made only of an image that Multipass has fetched before, or of one by a file:// URL in K3S_ARC_MULTIPASS_RELEASE",
+                ),
+                INSTALL_SCRIPT | RELEASES => finding.but(
+                    Verdict::Missing,
+                    "K3s is to be fetched in the VM: open the way there, or give the release's files in K3S_ARC_AIRGAP_DIR",
+                ),
                 CHANNELS => finding.but(Verdict::Warning, "channels are read from the table that is built in, which says its date"),
                 _ => finding.but(Verdict::Missing, "Microsoft's own launcher needs it: open the way there, or launch the stand-in"),
             }
@@ -139,6 +158,12 @@ mod tests {
     #[rstest]
     #[case::emulator("K3S_ARC_PROVIDER", "emulator", &[])]
     #[case::docker("K3S_ARC_PROVIDER", "docker", &["registry-1.docker.io"])]
+    #[case::vm(
+        "K3S_ARC_PROVIDER",
+        "multipass",
+        &["cloud-images.ubuntu.com", "get.k3s.io", "github.com", "registry-1.docker.io"]
+    )]
+    #[case::existing("K3S_ARC_PROVIDER", "kubeconfig", &[])]
     #[case::channel("K3S_ARC_K3S", "stable", &["registry-1.docker.io", "update.k3s.io"])]
     #[case::microsofts(
         "K3S_ARC_LAUNCHER_IMAGE",

@@ -21,6 +21,7 @@ mod multipass;
 mod needs;
 mod network;
 mod proxies;
+mod vm;
 
 use std::path::Path;
 
@@ -29,6 +30,7 @@ use self::needs::{Needs, Place};
 use crate::{
     cluster::{
         docker::{DockerError, Engine},
+        multipass::Host,
         run_base,
     },
     config::Config,
@@ -56,28 +58,41 @@ pub async fn examine(config: &Config) -> Examination {
     let engine = async {
         match needs.place {
             Place::Docker => Some(Engine::look().await),
-            Place::Emulator => None,
+            Place::Vm | Place::Elsewhere | Place::Emulator => None,
         }
     };
     let (engine, servers, multipass) = futures::join!(engine, egress::gather(egress::servers(&needs)), multipass::gather());
     let mut findings = match &engine {
         Some(engine) => of_k3s(engine, &needs),
+        None if needs.place == Place::Vm => of_vm(&needs),
         None => machine::judge(machine::gather(), &needs),
     };
     let runs = run_base(config);
     let on_disk = Needs { disk: (RUNS, RUNS), ..needs.clone() };
     findings.push(disk::judge(&format!("runs, {}", runs.display()), disk::gather(&runs), &on_disk, false));
     findings.push(clock::judge(clock::gather(servers.iter().find_map(|server| server.date.as_deref()))));
-    findings.push(multipass::judge(multipass));
+    findings.extend(multipass::judge(&multipass, &needs));
     findings.extend(network::judge(&network::gather()));
     findings.extend(proxies::judge(&proxies::gather()));
-    let has_images = matches!(&engine, Some(Ok(engine)) if docker::has_all(engine, &needs));
+    let has_images = match &engine {
+        Some(engine) => engine.as_ref().is_ok_and(|engine| docker::has_all(engine, &needs)),
+        None => needs.airgap.is_some(),
+    };
     findings.extend(egress::judge(&servers, &needs, has_images));
     Examination { suite: suite(&needs), findings }
 }
 
 /// What a run keeps beside its clusters, in bytes: kubeconfigs and records, and the folders of emulated nodes.
 const RUNS: u64 = 100 << 20;
+
+/// What a VM needs of this host. Its kernel and limits are its own.
+fn of_vm(needs: &Needs) -> Vec<Finding> {
+    let mut findings = vm::judge(Host::look(), &needs.vm, needs);
+    let store = Host::store();
+    // A VM's disk takes of the host's only what is written to it.
+    findings.push(disk::judge(&format!("VMs, {}", store.display()), disk::gather(store), needs, false));
+    findings
+}
 
 /// What K3s needs of the host it runs on.
 fn of_k3s(engine: &Result<Engine, DockerError>, needs: &Needs) -> Vec<Finding> {
@@ -119,6 +134,8 @@ fn of_k3s(engine: &Result<Engine, DockerError>, needs: &Needs) -> Vec<Finding> {
 fn suite(needs: &Needs) -> String {
     let place = match needs.place {
         Place::Docker => "K3s in Docker",
+        Place::Vm => "K3s in a VM of Multipass",
+        Place::Elsewhere => "a cluster that exists",
         Place::Emulator => "the emulated K3s",
     };
     let arc = if needs.microsofts { "Microsoft's Arc data services" } else { "Arc data services played by the stand-in" };
@@ -138,6 +155,19 @@ mod tests {
         let examination = examine(&config("emulator")).await;
         let asked = |text: &str| examination.findings.iter().any(|finding| finding.what.starts_with(text));
         assert!(asked("memory") && asked("ports") && !asked("Docker") && !asked("egress"), "{examination:#?}");
+    }
+
+    #[tokio::test]
+    async fn a_vm_and_a_cluster_that_exists_are_not_measured_by_docker() {
+        let examination = examine(&config("multipass")).await;
+        let asked = |text: &str| examination.findings.iter().any(|finding| finding.what.starts_with(text));
+        assert!(asked("VM: memory") && asked("Multipass") && asked("egress: get.k3s.io"), "{examination:#?}");
+        assert!(!asked("Docker") && !asked("cgroup"), "{examination:#?}");
+        assert_eq!(examination.suite, "K3s in a VM of Multipass, Arc data services played by the stand-in");
+
+        let examination = examine(&config("kubeconfig")).await;
+        let asked = |text: &str| examination.findings.iter().any(|finding| finding.what.starts_with(text));
+        assert!(!asked("Docker") && !asked("cgroup") && !asked("VM") && !asked("egress"), "{examination:#?}");
     }
 
     #[tokio::test]

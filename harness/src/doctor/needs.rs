@@ -3,8 +3,10 @@
 //! The sizing is that of "Sizing guidance" in the Azure Arc documentation: the control plane's pods request 1320m of CPU and 9544Mi of memory.
 //! The stand-in's pods request the same, so that the scheduler must find as much whoever plays, though they use little of it.
 
+use std::path::PathBuf;
+
 use crate::{
-    cluster::K3sImage,
+    cluster::{K3sImage, multipass::Shape},
     config::{Config, LauncherImage, ProviderChoice},
     versions::{K3sVersion, Wanted},
 };
@@ -17,6 +19,10 @@ const GIB: u64 = 1 << 30;
 pub(super) enum Place {
     /// K3s in a container of this host's Docker Engine, or of another's.
     Docker,
+    /// K3s in a VM of this host.
+    Vm,
+    /// A cluster that exists already, wherever it is: this host only asks it.
+    Elsewhere,
     /// Emulated, in a process.
     Emulator,
 }
@@ -43,6 +49,10 @@ pub(super) struct Needs {
     pub(super) images_dir: bool,
     /// Whether K3s's API may be published on a network by an engine that is not guarded by TLS.
     pub(super) open: bool,
+    /// What a VM is to have.
+    pub(super) vm: Shape,
+    /// The directory that K3s is installed from in it, if not from the network.
+    pub(super) airgap: Option<PathBuf>,
 }
 
 impl Needs {
@@ -65,16 +75,24 @@ impl Needs {
             channels: config.wanted.iter().any(|wanted| matches!(wanted, Wanted::Channel(_))),
             images_dir: config.images_dir.is_some(),
             open: config.yes,
+            vm: config.vm.clone(),
+            airgap: config.airgap_dir.clone(),
         };
-        match (config.provider, config.launcher_image) {
-            (ProviderChoice::Emulator, _) => Self {
-                place: Place::Emulator,
-                cores: (1, 2),
-                memory: GIB,
-                free_memory: GIB / 2,
-                disk: (GIB / 10, GIB / 10),
-                ..common
-            },
+        let place = match config.provider {
+            ProviderChoice::Multipass => Place::Vm,
+            ProviderChoice::Kubeconfig => Place::Elsewhere,
+            ProviderChoice::Emulator => Place::Emulator,
+            ProviderChoice::Auto | ProviderChoice::Docker => Place::Docker,
+        };
+        let common = Self { place, ..common };
+        match (place, config.launcher_image) {
+            // Which K3s, and what it has, is not this host's to say.
+            (Place::Elsewhere, _) => {
+                Self { cores: (1, 1), memory: GIB / 2, free_memory: GIB / 4, k3s: Vec::new(), channels: false, ..common }
+            }
+            (Place::Emulator, _) => {
+                Self { cores: (1, 2), memory: GIB, free_memory: GIB / 2, disk: (GIB / 10, GIB / 10), ..common }
+            }
             (_, LauncherImage::Standin) => common,
             // Ten images of 2.5 GB each; 8 cores, 20 GB and 50 GB are what the first deployment on K3s was given.
             (_, LauncherImage::Tree) => {
@@ -111,6 +129,9 @@ mod tests {
         assert_eq!((open.place, emulated.place), (Place::Docker, Place::Emulator));
         assert!(emulated.memory < open.memory);
         assert_eq!(size(open.memory), "10.4 GiB");
+        let place = |provider| needs("K3S_ARC_PROVIDER", provider).place;
+        assert_eq!((place("multipass"), place("kubeconfig")), (Place::Vm, Place::Elsewhere));
+        assert!(needs("K3S_ARC_PROVIDER", "kubeconfig").k3s.is_empty(), "it is what it is");
     }
 
     #[test]

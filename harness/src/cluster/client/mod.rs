@@ -16,7 +16,7 @@ use hyper_util::client::{
 use kube::{
     Client, Config,
     client::{Body, ClientBuilder, retry::RetryPolicy},
-    config::{KubeConfigOptions, Kubeconfig},
+    config::{KubeConfigOptions, Kubeconfig, NamedExtension},
 };
 use tokio::time::{Instant, Sleep};
 use tower::{
@@ -69,6 +69,19 @@ pub(crate) async fn plain(kubeconfig: &Path) -> Result<Client, BoxError> {
     plain_of(Kubeconfig::read_from(kubeconfig)?).await
 }
 
+/// The extension of a cluster in a kubeconfig of ours that says that no proxy leads there: the network of this host's VMs is its own.
+const DIRECT: &str = "k3s-arc.direct";
+
+/// Says so.
+pub(crate) fn direct() -> NamedExtension {
+    NamedExtension { name: DIRECT.to_owned(), extension: serde_json::json!({"provider": "k3s-arc"}) }
+}
+
+fn is_direct(kubeconfig: &Kubeconfig) -> bool {
+    let clusters = kubeconfig.clusters.iter().filter_map(|named| named.cluster.as_ref());
+    clusters.filter_map(|cluster| cluster.extensions.as_ref()).flatten().any(|extension| extension.name == DIRECT)
+}
+
 /// The same, by a kubeconfig that has been read.
 pub(super) async fn plain_of(kubeconfig: Kubeconfig) -> Result<Client, BoxError> {
     match config(kubeconfig).await? {
@@ -93,12 +106,12 @@ where
 
 /// What a client is made of, and the proxy to go through. A log-in plug-in is asked again when its token is about to expire.
 async fn config(kubeconfig: Kubeconfig) -> Result<(Config, Option<Intercept>), BoxError> {
-    let of_kubeconfig = proxy_url(&kubeconfig);
+    let (of_kubeconfig, is_direct) = (proxy_url(&kubeconfig), is_direct(&kubeconfig));
     let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
     config.connect_timeout = Some(CONNECT);
     config.proxy_url = None;
     let proxy = proxy::choose(&config, of_kubeconfig.as_deref(), &Matcher::from_env());
-    Ok((config, proxy))
+    Ok((config, proxy.filter(|_| !is_direct)))
 }
 
 /// The proxy that a kubeconfig names for the cluster of its current context.
@@ -230,6 +243,17 @@ mod tests {
     #[case("https://k3s.example:6443", false)]
     fn a_cluster_on_this_host_is_told_from_others(#[case] address: &str, #[case] here: bool) {
         assert_eq!(is_here(&address.parse().unwrap()), here);
+    }
+
+    #[test]
+    fn no_proxy_leads_to_a_vm_of_this_host() {
+        let read = |extensions: &str| {
+            let text =
+                format!(r#"{{"clusters": [{{"name": "c", "cluster": {{"server": "https://10.97.0.76:6443" {extensions}}}}}]}}"#);
+            Kubeconfig::from_yaml(&text).unwrap()
+        };
+        let marked = format!(r#", "extensions": [{}]"#, serde_json::to_string(&direct()).unwrap());
+        assert!(is_direct(&read(&marked)) && !is_direct(&read("")));
     }
 
     /// A kubeconfig of an API at this port, without TLS.

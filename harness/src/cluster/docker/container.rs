@@ -38,7 +38,8 @@ pub(super) const DATA: (&str, &str) = VOLUMES[0];
 ///
 /// A sandbox that is made before flannel has written it fails, and the kubelet tries again only 14 s later. With the
 /// file there from the start that race is gone; flannel writes its own over it.
-const FLANNEL_SUBNET: &str = "FLANNEL_NETWORK=10.42.0.0/16\nFLANNEL_SUBNET=10.42.0.1/24\nFLANNEL_MTU=1450\nFLANNEL_IPMASQ=true\n";
+pub(in crate::cluster) const FLANNEL_SUBNET: &str =
+    "FLANNEL_NETWORK=10.42.0.0/16\nFLANNEL_SUBNET=10.42.0.1/24\nFLANNEL_MTU=1450\nFLANNEL_IPMASQ=true\n";
 
 /// The names of what a spec's cluster consists of in Docker.
 #[derive(Debug)]

@@ -238,7 +238,7 @@ impl LogTail {
 
     /// The last lines up to the one that names the cause, or up to the end: what follows a bad argument is the
     /// whole of K3s's usage.
-    pub(super) fn new(lines: &[String], cause: Option<usize>) -> Self {
+    pub(in crate::cluster) fn new(lines: &[String], cause: Option<usize>) -> Self {
         let end = cause.map_or(lines.len(), |line| line + 1);
         Self(lines[end.saturating_sub(Self::LINES)..end].to_vec())
     }
@@ -265,7 +265,7 @@ pub enum ExitCause {
 
 impl ExitCause {
     /// What K3s's log names as the cause, and in which line; the last line that names one counts.
-    pub(super) fn in_log(lines: &[String]) -> Option<(usize, Self)> {
+    pub(in crate::cluster) fn in_log(lines: &[String]) -> Option<(usize, Self)> {
         // Texts of K3s v1.21 to v1.35 and of the kubelet in it.
         const SIGNS: [(&str, ExitCause); 14] = [
             ("configured to not run on a host using cgroup v1", ExitCause::CgroupV1),
@@ -297,7 +297,7 @@ impl ExitCause {
         last_first().filter(fatal).find_map(sign).or_else(|| last_first().find_map(sign))
     }
 
-    fn name(self) -> &'static str {
+    pub(in crate::cluster) fn name(self) -> &'static str {
         match self {
             Self::CgroupV1 => "its kubelet refuses hosts with cgroup v1",
             Self::PortTaken => "a port it listens on is taken",
@@ -309,7 +309,7 @@ impl ExitCause {
         }
     }
 
-    fn remedy(&self) -> &'static str {
+    pub(in crate::cluster) fn remedy(&self) -> &'static str {
         match self {
             Self::CgroupV1 => {
                 "boot the host with cgroup v2 (systemd.unified_cgroup_hierarchy=1), take a K3s before v1.35, \

@@ -23,6 +23,14 @@ use testcontainers::bollard;
 
 use self::cache::{Cache, Stored};
 use self::endpoint::Endpoint;
+pub(super) use self::{
+    container::FLANNEL_SUBNET,
+    engine::lacks,
+    mark::is_marked,
+    preload::saved_images,
+    remove::{ownerless, remove_orphans, remove_run},
+    ssh::end_tunnels,
+};
 pub use self::{
     endpoint::EndpointError,
     engine::client,
@@ -30,12 +38,6 @@ pub use self::{
     kind::Unsuitable,
     route::RouteError,
     ssh::TunnelError,
-};
-pub(super) use self::{
-    engine::lacks,
-    mark::is_marked,
-    remove::{ownerless, remove_orphans, remove_run},
-    ssh::end_tunnels,
 };
 pub(crate) use self::{
     kind::{Kind, Maker},
@@ -191,7 +193,7 @@ impl Docker {
             tokio::spawn(async move { cache::pin(&node).await });
         }
         let mut capabilities = Capability::of_our_own(spec);
-        capabilities.extend([Capability::NodeExec, Capability::NodeKubectl, Capability::Cgroups]);
+        capabilities.extend([Capability::NodeExec, Capability::NodeKubectl, Capability::Cgroups, Capability::Container]);
         Ok(ClusterRecord {
             provider: self.name().to_owned(),
             run: run.id().to_owned(),

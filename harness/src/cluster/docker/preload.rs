@@ -18,6 +18,7 @@ use testcontainers::bollard::{
 use super::{
     DockerError,
     container::{DATA, Names},
+    engine,
 };
 use crate::{
     cluster::{ClusterSpec, Run},
@@ -52,6 +53,17 @@ pub(super) async fn preload(
         return Ok(());
     }
     upload(engine, run, spec, names, archives).await
+}
+
+/// The images of the local engine that the spec names, in one archive; none, and no engine is asked, where it names none.
+pub(in crate::cluster) async fn saved_images(
+    spec: &ClusterSpec,
+    directory: &Path,
+) -> Result<Option<tempfile::NamedTempFile>, DockerError> {
+    if spec.engine_images().next().is_none() {
+        return Ok(None);
+    }
+    save_engine_images(&engine::connect().await?, spec, directory).await
 }
 
 /// Saves the images of the local engine that the spec names, in one archive.

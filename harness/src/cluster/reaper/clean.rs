@@ -7,7 +7,12 @@ use std::{
 };
 
 use super::{CLUSTERS, RECORD, abandoned};
-use crate::cluster::{docker, existing, lock, private_directory, run::Record};
+use crate::cluster::{
+    docker, existing, lock,
+    multipass::{self, MultipassError},
+    private_directory,
+    run::Record,
+};
 
 /// Why something of a run is still there.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
@@ -27,6 +32,27 @@ pub enum CleanError {
     Orphans {
         /// What came back.
         source: docker::DockerError,
+    },
+    /// Multipass did not remove all of it.
+    #[error("not every VM of run {run} could be removed")]
+    #[diagnostic(
+        code(k3s_arc::clean),
+        help("`multipass list` shows what is left, by names that begin with `k3s-arc-`; `k3s-arc down {run}` tries again")
+    )]
+    Multipass {
+        /// The run's id.
+        run: String,
+        /// What came back.
+        #[diagnostic_source]
+        source: MultipassError,
+    },
+    /// The same, from Multipass.
+    #[error("what is left of runs that nobody knows any more could not be removed from Multipass")]
+    #[diagnostic(code(k3s_arc::clean), help("`multipass list` shows it, by names that begin with `k3s-arc-`"))]
+    OrphanVms {
+        /// What came back.
+        #[diagnostic_source]
+        source: MultipassError,
     },
     /// A cluster that is not the run's own still has something of it.
     #[error("not everything of run {run} could be removed from the cluster that it used")]
@@ -60,6 +86,8 @@ pub enum Removed {
     Network(String),
     /// A volume, by name.
     Volume(String),
+    /// A VM, by name.
+    Machine(String),
     /// An object of a cluster that exists, with all that belongs to it.
     Object(String),
     /// A directory and all below it.
@@ -72,6 +100,7 @@ impl fmt::Display for Removed {
             Self::Container(name) => write!(f, "container {name}"),
             Self::Network(name) => write!(f, "network {name}"),
             Self::Volume(name) => write!(f, "volume {name}"),
+            Self::Machine(name) => write!(f, "VM {name}"),
             Self::Object(title) => f.write_str(title),
             Self::Directory(path) => write!(f, "directory {}", path.display()),
         }
@@ -82,11 +111,13 @@ impl fmt::Display for Removed {
 /// a process nor a reaper of theirs, and they were not to be kept. It is what `k3s-arc down --all` does besides removing runs.
 ///
 /// # Errors
-/// When an engine answers, and does not remove it.
+/// When an engine or Multipass answers, and does not remove it.
 pub async fn remove_orphans() -> Result<Vec<Removed>, CleanError> {
     let refused = |source| CleanError::Orphans { source };
     let mut removed = docker::remove_orphans().await.map_err(refused)?;
-    for (directory, run) in docker::ownerless().await.map_err(refused)? {
+    removed.extend(multipass::remove_orphans().await.map_err(|source| CleanError::OrphanVms { source })?);
+    let ownerless = docker::ownerless().await.map_err(refused)?;
+    for (directory, run) in ownerless.into_iter().chain(multipass::ownerless()) {
         if let Some(_abandoned) = abandoned_by(&directory, &run) {
             super::end_members(&directory).await;
             removed.append(&mut clean(&directory, &run).await?);
@@ -112,6 +143,8 @@ pub(in crate::cluster) async fn clean(directory: &Path, run: &str) -> Result<Vec
         let gone = docker::remove_run(directory, run).await;
         removed = gone.map_err(|source| CleanError::Docker { run: run.to_owned(), source })?;
     }
+    let gone = multipass::remove_run(directory, false).await;
+    removed.extend(gone.map_err(|source| CleanError::Multipass { run: run.to_owned(), source })?);
     let gone = existing::clean(directory).await.map_err(|source| CleanError::Existing { run: run.to_owned(), source })?;
     removed.extend(gone.into_iter().map(Removed::Object));
     match remove_tree(directory) {

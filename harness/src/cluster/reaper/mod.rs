@@ -28,7 +28,7 @@ pub use self::{
     clean::{CleanError, Removed, remove_orphans},
     found::{Found, find},
 };
-use super::{docker, lock, process::Process, run::Record};
+use super::{docker, lock, multipass, process::Process, run::Record};
 use crate::config::Keep;
 
 /// The variable that makes a process the reaper of the run in the directory that it names.
@@ -174,6 +174,16 @@ async fn clean_for_good(directory: &Path, run: &str, patience: Duration) -> Resu
             });
             tokio::time::sleep(later).await;
         }
+    }
+    if multipass::has_vms(directory) {
+        let since = tokio::time::Instant::now();
+        removed.append(&mut loop {
+            match multipass::remove_run(directory, true).await {
+                Ok(removed) => break removed,
+                Err(source) if since.elapsed() > patience => return Err(CleanError::Multipass { run: run.to_owned(), source }),
+                Err(_) => tokio::time::sleep(Duration::from_secs(5)).await,
+            }
+        });
     }
     removed.append(&mut clean(directory, run).await?);
     Ok(removed)

@@ -111,7 +111,7 @@ pub(super) fn findings(vitals: &Vitals) -> Option<Finding> {
             None => (
                 format!("nobody accepts connections to the API at {server}, though its node runs"),
                 reason.clone(),
-                "K3s starts, or starts again, or something cuts the way to it; its own log (`docker logs`) says which",
+                "K3s starts, or starts again, or something cuts the way to it; its own log (`docker logs`, in a VM `journalctl -u k3s`) says which",
             ),
         },
         Answer::Silent { after } => (
@@ -127,9 +127,11 @@ pub(super) fn findings(vitals: &Vitals) -> Option<Finding> {
         Answer::UnknownUser { reason } => {
             (format!("the kubeconfig {kubeconfig} is stale: the API at {server} does not know its user"), reason.clone(), ANEW)
         }
-        Answer::Failing { reason } => {
-            (format!("the API at {server} fails"), reason.clone(), "K3s's own log (`docker logs`) says of what")
-        }
+        Answer::Failing { reason } => (
+            format!("the API at {server} fails"),
+            reason.clone(),
+            "K3s's own log (`docker logs`, in a VM `journalctl -u k3s`) says of what",
+        ),
     };
     Some(Finding::new(Standing::Stuck, cause, vec![reason], remedy))
 }

@@ -14,7 +14,7 @@ pub(super) fn findings(vitals: &Vitals) -> Vec<Finding> {
                 Standing::Stuck,
                 "whoever runs the cluster's node does not answer",
                 vec![answer.clone()],
-                "see that it runs (`docker info`); a restart of the Docker Engine ends the clusters in it: run again after one",
+                "see that it runs (`docker info`, `multipass list`); a restart of the Docker Engine ends the clusters in it: run again after one",
             )];
         }
         Some(Ok(machine)) => machine,
@@ -24,14 +24,28 @@ pub(super) fn findings(vitals: &Vitals) -> Vec<Finding> {
         MachineState::Running => None,
         MachineState::Paused => Some((
             "frozen: connections to it are accepted, and nothing is answered".to_owned(),
-            format!("let it go on{}, and see what paused it", by_docker(machine, "unpause")),
+            format!("let it go on{}, and see what paused it", by_host(machine, "docker unpause", "multipass start")),
+        )),
+        MachineState::Unreachable => Some((
+            "it has no address, or does not answer who asks it".to_owned(),
+            format!(
+                "something took its network away (a VPN or firewall on the host, one that slept), or it is overloaded{}",
+                by_host(machine, "docker inspect", "multipass info")
+            ),
+        )),
+        MachineState::Stopped => Some((
+            "shut down".to_owned(),
+            format!(
+                "something outside the run stopped it, or the host was started anew; to go on with it, start it{}, else run again",
+                by_host(machine, "docker start", "multipass start")
+            ),
         )),
         MachineState::Ended { at, .. } => Some((
             format!("ended at {at}"),
             format!(
                 "something outside the run killed or stopped it (a restart of the Docker Engine ends all containers), or the host ran \
                  out of memory (`dmesg`); its log has K3s's last lines{}",
-                by_docker(machine, "logs")
+                by_host(machine, "docker logs", "multipass info")
             ),
         )),
         MachineState::Gone => Some(("removed".to_owned(), "something outside the run removed it: run again".to_owned())),
@@ -50,7 +64,11 @@ pub(super) fn findings(vitals: &Vitals) -> Vec<Finding> {
     of_state.into_iter().chain(again).collect()
 }
 
-/// The command that does it, where Docker runs the machine.
-fn by_docker(machine: &Machine, command: &str) -> String {
-    if machine.kind == "container" { format!(" (`docker {command} {}`)", machine.name) } else { String::new() }
+/// The command that does it, by who runs the machine.
+fn by_host(machine: &Machine, docker: &str, multipass: &str) -> String {
+    match machine.kind.as_str() {
+        "container" => format!(" (`{docker} {}`)", machine.name),
+        "VM" => format!(" (`{multipass} {}`)", machine.name),
+        _ => String::new(),
+    }
 }
