@@ -13,7 +13,7 @@ use k3s_arc_harness::{
 };
 use rstest::rstest;
 
-use crate::OWN;
+use crate::CONTAINER;
 
 /// Boots that nobody else asks for, told by a server argument: their entries are this test's to damage and to remove. Another run's test
 /// has another argument.
@@ -74,7 +74,7 @@ fn assert_rebuilt(boot: &Boot, why: &str) {
 
 #[rstest]
 #[case::k3s(Target::K3s)]
-#[k3s_arc_harness::test(needs = OWN)]
+#[k3s_arc_harness::test(needs = CONTAINER)]
 async fn a_boot_is_kept_for_the_next_which_is_served_from_it_unless_it_is_no_good(#[case] target: Target) -> Verdict {
     let kind = Kind::new(target)?;
     kind.clear().await;

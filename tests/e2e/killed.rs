@@ -21,7 +21,7 @@ use testcontainers::bollard::query_parameters::{
     ListContainersOptionsBuilder, ListNetworksOptionsBuilder, ListVolumesOptionsBuilder,
 };
 
-use crate::OWN;
+use crate::CONTAINER;
 
 /// The label of everything that a run makes in Docker.
 const DIRECTORY_LABEL: &str = "k3s-arc.directory";
@@ -179,7 +179,7 @@ fn rounds(target: Target) -> u32 {
 #[rstest]
 #[case::emulator(Target::Emulator)]
 #[case::k3s(Target::K3s)]
-#[k3s_arc_harness::test(needs = OWN)]
+#[k3s_arc_harness::test(needs = CONTAINER)]
 async fn at_any_moment_and_nothing_is_left(#[case] target: Target) -> Verdict {
     let runs = Runs::new(target);
     // One beside them, which is to be left alone. It serves an emulated cluster, whoever is killed.

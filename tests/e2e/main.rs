@@ -22,6 +22,9 @@ use k3s_arc_harness::cluster::Capability;
 /// What a test needs that breaks, ends or refuses clusters: nobody else's is.
 const OWN: &[Capability] = &[Capability::Own];
 
+/// What a test needs that does so by Docker's means, or is about them.
+const CONTAINER: &[Capability] = &[Capability::Own, Capability::Container];
+
 /// A report must have these texts in it.
 #[track_caller]
 fn assert_tells(report: &str, texts: &[&str]) {

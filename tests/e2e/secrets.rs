@@ -7,7 +7,10 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
-use k3s_arc_harness::fixture::{Target, Verdict};
+use k3s_arc_harness::{
+    config::ProviderChoice,
+    fixture::{Target, Verdict},
+};
 use rstest::rstest;
 
 use crate::OWN;
@@ -51,7 +54,11 @@ fn base64(text: &str) -> String {
 async fn none_is_printed_at_any_level(#[case] target: Target) -> Verdict {
     let parent = tempfile::tempdir().expect("a temporary directory");
     let (runs, test_env) = (parent.path().join("runs"), seeded(parent.path()));
-    let (provider, case) = if target == Target::Emulator { ("emulator", "case_1_emulator") } else { ("docker", "case_2_k3s") };
+    let (provider, case) = match target.config()?.provider {
+        ProviderChoice::Emulator => ("emulator", "case_1_emulator"),
+        ProviderChoice::Multipass => ("multipass", "case_2_k3s"),
+        _ => ("docker", "case_2_k3s"),
+    };
     let run = |program: &Path, arguments: &[&str]| -> Output {
         let mut command = Command::new(program);
         command.args(arguments).env("K3S_ARC_RUN_DIR", &runs).env("K3S_ARC_TEST_ENV", &test_env).env("RUST_LOG", "trace");

@@ -17,7 +17,7 @@ use super::{
     questions::{SERVES, WAITS, WAITS_BRIEFLY},
     victim::Victim,
 };
-use crate::{OWN, assert_tells};
+use crate::{CONTAINER, OWN, assert_tells};
 
 /// How long a node is frozen, in seconds; longer than a connection is waited for, unless this says otherwise.
 const PAUSE: &str = "K3S_ARC_FAULT_PAUSE";
@@ -33,7 +33,7 @@ fn pause(target: Target) -> Duration {
 #[rstest]
 #[case::emulator(Target::Emulator)]
 #[case::k3s(Target::K3s)]
-#[k3s_arc_harness::test(needs = OWN)]
+#[k3s_arc_harness::test(needs = CONTAINER)]
 async fn a_node_that_is_killed_is_named(#[case] target: Target) -> Verdict {
     let victim = Victim::of(target, "machine", "a_node_that_is_killed_is_named").await?;
     let kill = async {
@@ -55,7 +55,7 @@ async fn a_node_that_is_killed_is_named(#[case] target: Target) -> Verdict {
 #[rstest]
 #[case::emulator(Target::Emulator)]
 #[case::k3s(Target::K3s)]
-#[k3s_arc_harness::test(needs = OWN)]
+#[k3s_arc_harness::test(needs = CONTAINER)]
 async fn a_node_that_is_frozen_for_a_while_is_waited_for(#[case] target: Target) -> Verdict {
     let victim = Victim::of(target, "machine", "a_node_that_is_frozen_for_a_while_is_waited_for").await?;
     let freeze = async {
@@ -74,7 +74,7 @@ async fn a_node_that_is_frozen_for_a_while_is_waited_for(#[case] target: Target)
 #[rstest]
 #[case::emulator(Target::Emulator)]
 #[case::k3s(Target::K3s)]
-#[k3s_arc_harness::test(needs = OWN)]
+#[k3s_arc_harness::test(needs = CONTAINER)]
 async fn what_is_asked_of_a_frozen_node_is_answered_once_it_goes_on(#[case] target: Target) -> Verdict {
     let victim = Victim::of(target, "machine", "what_is_asked_of_a_frozen_node_is_answered_once_it_goes_on").await?;
     victim.pause().await;
@@ -91,7 +91,7 @@ async fn what_is_asked_of_a_frozen_node_is_answered_once_it_goes_on(#[case] targ
 #[rstest]
 #[case::emulator(Target::Emulator)]
 #[case::k3s(Target::K3s)]
-#[k3s_arc_harness::test(needs = OWN)]
+#[k3s_arc_harness::test(needs = CONTAINER)]
 async fn a_node_that_stays_frozen_is_named(#[case] target: Target) -> Verdict {
     let victim = Victim::of(target, "machine", "a_node_that_stays_frozen_is_named").await?;
     let freeze = async {
@@ -118,7 +118,7 @@ async fn remove_leftovers(victim: &Victim) {
 #[rstest]
 #[case::emulator(Target::Emulator)]
 #[case::k3s(Target::K3s)]
-#[k3s_arc_harness::test(needs = OWN)]
+#[k3s_arc_harness::test(needs = CONTAINER)]
 async fn a_node_that_starts_again_is_waited_for(#[case] target: Target) -> Verdict {
     let victim = Victim::of(target, "machine", "a_node_that_starts_again_is_waited_for").await?;
     let restart = async {
@@ -141,7 +141,7 @@ async fn a_node_that_starts_again_is_waited_for(#[case] target: Target) -> Verdi
 #[rstest]
 #[case::emulator(Target::Emulator)]
 #[case::k3s(Target::K3s)]
-#[k3s_arc_harness::test(needs = OWN)]
+#[k3s_arc_harness::test(needs = CONTAINER)]
 async fn an_api_that_refuses_connections_is_named(#[case] target: Target) -> Verdict {
     const RULE: &str = "INPUT -i eth0 -p tcp --dport 6443 -j REJECT --reject-with tcp-reset";
     let victim = Victim::of(target, "machine", "an_api_that_refuses_connections_is_named").await?;
@@ -166,7 +166,7 @@ async fn an_api_that_refuses_connections_is_named(#[case] target: Target) -> Ver
 #[rstest]
 #[case::emulator(Target::Emulator)]
 #[case::k3s(Target::K3s)]
-#[k3s_arc_harness::test(needs = OWN)]
+#[k3s_arc_harness::test(needs = CONTAINER)]
 async fn watches_that_are_cut_are_taken_up_again(#[case] target: Target) -> Verdict {
     let direct = Victim::of(target, "machine", "watches_that_are_cut_are_taken_up_again").await?;
     let url = server(&direct);
@@ -238,7 +238,7 @@ async fn a_kubeconfig_of_another_cluster_is_named(#[case] target: Target) -> Ver
     let report = victim.refusal(&WAITS_BRIEFLY).await;
     drop(restored);
     drop(victim);
-    assert_tells(&report, &["is stale: the certificate of the API at https://127.0.0.1:", "is not the one it knows"]);
+    assert_tells(&report, &["is stale: the certificate of the API at https://", "is not the one it knows"]);
     Victim::of(target, "machine", "a_kubeconfig_of_another_cluster_is_named").await?.has_nothing_left().await;
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::{fs, time::Duration};
 
 use k3s_arc_harness::{
     check::{Access, Check, Evidence},
-    cluster::{Cluster, ClusterSpec, Controls, docker},
+    cluster::{Capability, Cluster, ClusterSpec, Controls, docker},
     fixture::{Fixture, FixtureError, Target},
     namespace::MANAGED_BY,
     probe,
@@ -26,6 +26,9 @@ use super::questions::{DOORBELL, LETTER};
 /// Within this, whatever was broken and mended works again. A K3s that starts anew takes 15 s on two cores.
 const RECOVERY: Duration = Duration::from_secs(90);
 
+/// What a test has to say that it needs.
+const NO_CONTAINER: &str = "a test that does this needs a container";
+
 /// A cluster for faults alone, which no other test is on meanwhile.
 pub(super) struct Victim {
     fixture: Fixture,
@@ -34,7 +37,12 @@ pub(super) struct Victim {
 
 /// What its node is.
 enum Machine {
-    Container { engine: Docker, name: String },
+    Container {
+        engine: Docker,
+        name: String,
+    },
+    /// One that is only broken from within.
+    Vm,
     Emulated(Controls),
 }
 
@@ -51,6 +59,7 @@ impl Victim {
         let fixture = Fixture::with_spec(config, spec, Access::Alone).await?;
         let machine = match Controls::of(&fixture.cluster()) {
             Some(controls) => Machine::Emulated(controls),
+            None if !fixture.cluster().can(Capability::Container) => Machine::Vm,
             None => {
                 let machine = fixture.cluster().node().machine().await.expect("the engine tells of the container");
                 let name = machine.expect("the node is a container").name;
@@ -78,6 +87,7 @@ impl Victim {
         match &self.machine {
             Machine::Container { engine, name } => engine.kill_container(name, None).await.expect("the container is killed"),
             Machine::Emulated(controls) => controls.kill(),
+            Machine::Vm => panic!("{NO_CONTAINER}"),
         }
     }
 
@@ -85,6 +95,7 @@ impl Victim {
         match &self.machine {
             Machine::Container { engine, name } => engine.start_container(name, None).await.expect("the container starts"),
             Machine::Emulated(controls) => controls.start(),
+            Machine::Vm => panic!("{NO_CONTAINER}"),
         }
     }
 
@@ -92,6 +103,7 @@ impl Victim {
         match &self.machine {
             Machine::Container { engine, name } => engine.pause_container(name).await.expect("the container pauses"),
             Machine::Emulated(controls) => controls.pause(),
+            Machine::Vm => panic!("{NO_CONTAINER}"),
         }
     }
 
@@ -99,6 +111,7 @@ impl Victim {
         match &self.machine {
             Machine::Container { engine, name } => engine.unpause_container(name).await.expect("the container goes on"),
             Machine::Emulated(controls) => controls.resume(),
+            Machine::Vm => panic!("{NO_CONTAINER}"),
         }
     }
 
@@ -106,7 +119,7 @@ impl Victim {
     pub(super) fn controls(&self) -> Option<&Controls> {
         match &self.machine {
             Machine::Emulated(controls) => Some(controls),
-            Machine::Container { .. } => None,
+            Machine::Container { .. } | Machine::Vm => None,
         }
     }
 
