@@ -106,7 +106,10 @@ impl Case {
             let name = self.name();
             return match caller {
                 Caller::Nextest => Trial::test(name, || Err("it does not apply here".into())).with_ignored_flag(true),
-                Caller::Libtest { .. } => Trial::ignorable_test(name, move || Ok(Completion::ignored_with(reason.clone()))),
+                Caller::Libtest { .. } => {
+                    // With the flag, so that it is told with its reason where ignored tests alone are asked for.
+                    Trial::ignorable_test(name, move || Ok(Completion::ignored_with(reason.clone()))).with_ignored_flag(true)
+                }
             };
         }
         let run = || self.run().map_err(Failed::from);

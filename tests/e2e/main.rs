@@ -10,6 +10,7 @@ mod faults;
 mod killed;
 mod launcher;
 mod left;
+mod multipass;
 mod readiness;
 mod resources;
 mod secrets;

@@ -109,12 +109,10 @@ fn inspected(container: &str, faults: &Faults) -> Result<Option<Machine>, Failur
     let Ok(told) = docker::output(["inspect", "--type", "container", container]) else { return Ok(None) };
     let told: Vec<Inspected> = serde_json::from_str(&told).map_err(|error| Failure::Fake(format!("docker inspect: {error}")))?;
     let machine = told.into_iter().next().and_then(|told| Machine::read(told, faults));
-    match machine {
-        Some(machine) if machine.state == State::Running && faults.hides_address(on_for(container)?) => {
-            Ok(Some(Machine { address: None, ..machine }))
-        }
-        machine => Ok(machine),
-    }
+    // One that is about to end, or to come, does not answer, and has no address.
+    let hides =
+        |machine: &Machine| machine.state == State::Running && faults.hides_address(|| on_for(container).unwrap_or_default());
+    Ok(machine.map(|machine| if hides(&machine) { Machine { address: None, ..machine } } else { machine }))
 }
 
 /// For how many seconds a machine has been on, by its own clock.

@@ -1,0 +1,100 @@
+//! What is to hold while K3s boots in a VM, serves there, and is removed.
+
+use std::{
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use k3s_arc_harness::fixture::Target;
+use rstest::rstest;
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+
+use super::host::{Host, lacks_k3s, text};
+use crate::{OWN, assert_tells};
+
+/// Somebody else's machines: one that runs, and one in the trash.
+const OTHERS: [(&str, &str); 2] = [("precious", "Running"), ("regretted", "Deleted")];
+
+fn with_others(host: Host) -> Host {
+    for (name, _) in OTHERS {
+        host.multipass(&["launch", "--name", name]);
+    }
+    host.multipass(&["delete", "regretted"]);
+    host
+}
+
+#[rstest]
+#[case::first_json_k3s("1.8.1")]
+#[case::current_k3s("1.16.1")]
+#[case::with_zones_k3s("1.17.0-dev")]
+#[k3s_arc_harness::test(needs = OWN, unless = lacks_k3s)]
+async fn a_run_passes_whatever_the_version_and_leaves_others_machines_and_trash(#[case] version: &str) {
+    // An address that comes only after a while, as by DHCP.
+    let host = Host::new().with("FAKE_MULTIPASS_VERSION", version).with("FAKE_MULTIPASS_ADDRESS_AFTER", "2");
+    let host = with_others(host);
+    let (code, printed) = host.run(&["validate", "readiness::api", "dns::node_names"]);
+    assert_eq!(code, Some(0), "{printed}");
+    assert_tells(&printed, &["(multipass)", "2 passed"]);
+    host.assert_nothing_is_left_but(&OTHERS).await;
+    let (code, printed) = host.run(&["down", "--all"]);
+    assert_eq!(code, Some(0), "{printed}");
+    host.assert_nothing_is_left_but(&OTHERS).await;
+}
+
+/// Who is killed, when there is what.
+#[rstest]
+#[case::as_its_machine_comes_k3s(Duration::ZERO, false)]
+#[case::while_k3s_is_installed_k3s(Duration::from_secs(3), true)]
+#[case::while_it_serves_k3s(Duration::from_secs(20), false)]
+#[k3s_arc_harness::test(needs = OWN, unless = lacks_k3s)]
+async fn a_run_that_is_killed_leaves_no_machine(#[case] after: Duration, #[case] with_its_group: bool) {
+    let host = with_others(Host::new());
+    let mut run =
+        host.k3s_arc(&["validate", "readiness"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
+    host.machine_that_is("Running", &["precious"]).await;
+    tokio::time::sleep(after).await;
+    let pid = Pid::from_child(&run);
+    let killed = if with_its_group { kill_process_group(pid, Signal::KILL) } else { kill_process(pid, Signal::KILL) };
+    killed.expect("it runs");
+    run.wait().expect("it can be waited for");
+    host.assert_nothing_is_left_but(&OTHERS).await;
+}
+
+#[rstest]
+#[case::k3s(Target::K3s)]
+#[k3s_arc_harness::test(needs = OWN, unless = lacks_k3s)]
+async fn a_name_that_is_taken_is_told_and_its_machine_left(#[case] _target: Target) {
+    let host = Host::new().with("NEXTEST_RUN_ID", "01234567-0000-4000-8000-000000000000");
+    // What it will be called tells a run that is stopped as soon as its machine is there.
+    let mut run =
+        host.k3s_arc(&["validate", "readiness::api"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
+    let name = host.machine_that_is("Running", &[]).await;
+    kill_process(Pid::from_child(&run), Signal::INT).expect("it runs");
+    run.wait().expect("it can be waited for");
+    host.assert_nothing_is_left_but(&[]).await;
+
+    host.multipass(&["launch", "--name", &name]);
+    let (code, printed) = host.run(&["validate", "readiness::api"]);
+    assert_tells(&printed, &[&format!("there is a VM {name} already"), "multipass info"]);
+    assert_eq!(code, Some(3), "{printed}");
+    host.assert_nothing_is_left_but(&[(&name, "Running")]).await;
+}
+
+#[rstest]
+#[case::k3s(Target::K3s)]
+#[k3s_arc_harness::test(needs = OWN, unless = lacks_k3s)]
+async fn a_vm_that_loses_its_address_is_told_and_removed(#[case] _target: Target) {
+    let host = Host::new();
+    let run = host.k3s_arc(&["validate", "readiness"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+    let name = host.machine_that_is("Running", &[]).await;
+    // K3s is installed by then, and comes up or has just done so.
+    tokio::time::sleep(Duration::from_secs(12)).await;
+    let container = host.container(&name);
+    let cut = Command::new("docker").args(["network", "disconnect", "bridge", &container]).output().expect("docker starts");
+    assert!(cut.status.success(), "{}", text(&cut));
+    let output = tokio::task::spawn_blocking(|| run.wait_with_output()).await.expect("it is waited for").expect("it ends");
+    let printed = text(&output);
+    assert!(!output.status.success(), "{printed}");
+    assert_tells(&printed, &[&name, "address"]);
+    host.assert_nothing_is_left_but(&[]).await;
+}
