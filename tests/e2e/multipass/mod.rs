@@ -7,3 +7,4 @@
 mod boots;
 mod failures;
 mod host;
+mod machines;

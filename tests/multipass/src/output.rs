@@ -86,7 +86,7 @@ struct Live {
     addresses: Vec<String>,
     release: String,
     load: Vec<f64>,
-    disk_used: String,
+    disk_used: u64,
     memory_used: u64,
 }
 
@@ -104,7 +104,7 @@ impl Live {
             addresses: machine.addresses(version),
             release: line(),
             load: line().split(' ').filter_map(|load| load.parse().ok()).collect(),
-            disk_used: line(),
+            disk_used: line().parse().unwrap_or_default(),
             memory_used: line().parse().unwrap_or_default(),
         }
     }
@@ -114,7 +114,7 @@ fn instance(machine: &Machine, snapshots: usize, version: &Version, live: &Live)
     let is_on = machine.state == State::Running;
     let total = |what| machine.asked(what).parse::<u64>().unwrap_or_default();
     let mut told = json!({
-        "disks": { "sda1": if is_on { json!({ "total": total("disk").to_string(), "used": live.disk_used }) } else { json!({}) } },
+        "disks": { "sda1": if is_on { json!({ "total": total("disk").to_string(), "used": live.disk_used.min(total("disk")).to_string() }) } else { json!({}) } },
         "image_hash": "9dc27dbc8e78f28ea05f8ea86ebb8c5d4e6fd6ee1f6c7d4a0a0b47b2a3e0f3c1",
         "image_release": machine.asked("image"),
         "ipv4": live.addresses,
@@ -265,7 +265,7 @@ mod tests {
 
     fn live() -> Live {
         let release = "Ubuntu 24.04.3 LTS".to_owned();
-        Live { addresses: vec!["10.97.0.76".to_owned()], release, load: vec![0.04], disk_used: "1".to_owned(), memory_used: 1 }
+        Live { addresses: vec!["10.97.0.76".to_owned()], release, load: vec![0.04], disk_used: 1, memory_used: 1 }
     }
 
     #[test]

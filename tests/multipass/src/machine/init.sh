@@ -7,7 +7,7 @@ if [ -e /sys/fs/cgroup/cgroup.controllers ]; then
     while read -r pid; do echo "$pid"; done </sys/fs/cgroup/cgroup.procs | while read -r pid; do
         echo "$pid" >/sys/fs/cgroup/init/cgroup.procs 2>/dev/null
     done
-    sed -e 's/\([a-z]\)\([a-z]*\)/+\1\2/g' </sys/fs/cgroup/cgroup.controllers >/sys/fs/cgroup/cgroup.subtree_control
+    sed 's/[a-z][a-z]*/+&/g' </sys/fs/cgroup/cgroup.controllers >/sys/fs/cgroup/cgroup.subtree_control
 fi
 mount --make-rshared /
 
