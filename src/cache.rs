@@ -1,6 +1,12 @@
 //! `k3s-arc cache`: what the warm cache holds, and clearing it.
 
-use k3s_arc_harness::cluster::docker::cache::{self, Cached, State};
+use k3s_arc_harness::cluster::{
+    docker::{
+        DockerError,
+        cache::{self, Cached, Cleared, State},
+    },
+    multipass::warm,
+};
 use miette::Report;
 
 use crate::{
@@ -18,7 +24,8 @@ pub(crate) async fn run(what: &Cache) -> Result<u8, Failed> {
 }
 
 async fn list(output: Output) -> Result<u8, Failed> {
-    let entries = cache::list().await.map_err(|error| (Report::new(error), ENVIRONMENT))?;
+    let mut entries = if_docker_is_there(cache::list().await, !warm::list().is_empty())?;
+    entries.extend(warm::list());
     match output {
         Output::Json => {
             let json = serde_json::to_string_pretty(&entries);
@@ -33,6 +40,14 @@ async fn list(output: Output) -> Result<u8, Failed> {
         }
     }
     Ok(PASSED)
+}
+
+/// Who keeps VMs alone need not have Docker.
+fn if_docker_is_there<T>(entries: Result<Vec<T>, DockerError>, has_vms: bool) -> Result<Vec<T>, Failed> {
+    match entries {
+        Err(DockerError::NoEngine { .. }) if has_vms => Ok(Vec::new()),
+        other => other.map_err(|error| (Report::new(error), ENVIRONMENT)),
+    }
 }
 
 /// An entry in one line.
@@ -63,7 +78,9 @@ fn age(now: u64, then: u64) -> String {
 }
 
 async fn clear(keys: Option<&[String]>) -> Result<u8, Failed> {
-    let cleared = cache::clear(keys).await.map_err(|error| (Report::new(error), ENVIRONMENT))?;
+    let has_vms = !warm::list().is_empty();
+    let mut cleared: Vec<Cleared> = warm::clear(keys).await.map_err(|error| (Report::new(error), ENVIRONMENT))?;
+    cleared.extend(if_docker_is_there(cache::clear(keys).await, has_vms)?);
     let found = |key: &&String| !cleared.iter().any(|entry| entry.key == **key);
     if let Some(unknown) = keys.and_then(|keys| keys.iter().find(found)) {
         let help = "`k3s-arc cache` shows the entries there are";

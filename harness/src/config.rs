@@ -50,6 +50,8 @@ pub struct Config {
     pub boot_timeout: Duration,
     /// `K3S_ARC_CACHE`: whether boots begin with what an earlier one left.
     pub cache: CacheUse,
+    /// Whether VMs are kept in it too: only where `K3S_ARC_CACHE` says so itself, since each takes some gigabytes.
+    pub cache_vms: bool,
     /// `K3S_ARC_RUN_DIR`: where runs keep their state and locks.
     pub run_dir: Option<PathBuf>,
     /// `K3S_ARC_CHANNELS_URL`: who is asked what the newest K3s of a channel is, in place of K3s's channel server.
@@ -267,6 +269,7 @@ impl Config {
             standin_image: text("K3S_ARC_STANDIN_IMAGE"),
             boot_timeout,
             cache: [CacheUse::Use, CacheUse::Never][cache],
+            cache_vms: text("K3S_ARC_CACHE").as_deref() == Some("use"),
             run_dir: value("K3S_ARC_RUN_DIR").map(PathBuf::from),
             channels_url: text("K3S_ARC_CHANNELS_URL"),
         })
@@ -312,7 +315,8 @@ mod tests {
         assert_eq!(config.launcher_image, LauncherImage::Standin);
         assert_eq!(config.k3s, K3sImage::default());
         assert_eq!(config.boot_timeout, Duration::from_secs(180));
-        assert_eq!(config.cache, CacheUse::Use);
+        assert_eq!((config.cache, config.cache_vms), (CacheUse::Use, false));
+        assert!(read("K3S_ARC_CACHE", "use").unwrap().cache_vms);
         assert_eq!(config.keep_for, Duration::from_secs(8 * 60 * 60));
         let vm = Shape { cpus: 8, memory: Size::gib(20), disk: Size::gib(50), release: "24.04".to_owned() };
         assert_eq!((config.vm, config.airgap_dir), (vm, None));

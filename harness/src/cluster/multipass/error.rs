@@ -351,6 +351,11 @@ fn remedy(cause: Option<&ExitCause>) -> &'static str {
 }
 
 impl MultipassError {
+    /// Whether Multipass itself is the cause, and not what it was asked to do.
+    pub(super) fn is_of_multipass(&self) -> bool {
+        matches!(self, Self::NotInstalled | Self::NoDaemon { .. } | Self::NotPermitted { .. } | Self::Note { .. })
+    }
+
     /// Whether what the user gave is the cause.
     pub(crate) fn is_input(&self) -> bool {
         matches!(self, Self::Impossible { .. } | Self::Airgap { .. } | Self::Version { .. })

@@ -19,6 +19,10 @@ use crate::cluster::{ClusterSpec, Run};
 pub(super) const ANSWER: Duration = Duration::from_secs(30);
 /// From the request to a VM whose first boot is over, with the download of its image.
 const LAUNCH: Duration = Duration::from_secs(900);
+/// How long a VM may take to start, once it has booted for the first time.
+const START: Duration = Duration::from_secs(300);
+/// How long one may take to stop, or to become a snapshot, or one again.
+pub(super) const CHANGE: Duration = Duration::from_secs(300);
 /// How much longer than it says itself the command may take.
 const SLACK: Duration = Duration::from_secs(30);
 /// How long a VM that is up may be without an address.
@@ -176,6 +180,13 @@ pub(super) async fn launch(
     let cloud_init = cloud_init(labels);
     let launched = multipass.run(&arguments, Input::Bytes(cloud_init.as_bytes()), LAUNCH + SLACK).await;
     launched.map(drop).map_err(|source| MultipassError::of_launch(asked, source))
+}
+
+/// Starts a VM that is off, and returns once it is up.
+pub(super) async fn start(multipass: &Multipass, name: &str) -> Result<(), MultipassError> {
+    let within = START.as_secs().to_string();
+    let started = multipass.run(&["start", name, "--timeout", &within], Input::Nothing, START + SLACK).await;
+    started.map(drop).map_err(|source| MultipassError::of(format!("start the VM {name}"), source))
 }
 
 /// What the VM is told for its first boot. Nothing in it needs the network. It says whose the VM is, for who comes upon it; and Ubuntu's

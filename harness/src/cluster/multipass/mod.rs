@@ -14,9 +14,11 @@ mod node;
 mod recorded;
 mod remove;
 mod size;
+pub mod warm;
 
 use std::{
     collections::BTreeMap,
+    net::Ipv4Addr,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -31,6 +33,7 @@ use self::{
     install::{Assets, Installation},
     node::VmNode,
     remove::Notes,
+    warm::{Cache, Claim, Entry},
 };
 pub use self::{
     error::MultipassError,
@@ -39,8 +42,9 @@ pub use self::{
 };
 pub(crate) use self::{info::Version, launch::Host};
 use super::{
-    Boot, Capability, Cluster, ClusterRecord, ClusterSpec, K3sImage, Machine, Provider, ProviderError, Run, client,
-    docker::LogTail, lost, ready,
+    Boot, Capability, Cluster, ClusterRecord, ClusterSpec, K3sImage, Machine, Packaged, Provider, ProviderError, Run, client,
+    docker::{LogTail, cache::refresh_dns},
+    lost, ready,
 };
 use crate::{config::Config, diagnosis, image::Standin, versions::K3sVersion};
 
@@ -54,6 +58,7 @@ pub struct Multipass {
     shape: Shape,
     airgap: Option<PathBuf>,
     boot_timeout: Duration,
+    warm: bool,
 }
 
 /// Which Multipass this host has; nothing, if it has none.
@@ -73,8 +78,8 @@ impl Multipass {
     /// # Errors
     /// [`MultipassError::Impossible`] and [`MultipassError::Airgap`], of the K3s that the configuration asks for.
     pub fn new(standin: Standin, config: &Config) -> Result<Self, MultipassError> {
-        let provider =
-            Self { standin, shape: config.vm.clone(), airgap: config.airgap_dir.clone(), boot_timeout: config.boot_timeout };
+        let (shape, airgap, boot_timeout) = (config.vm.clone(), config.airgap_dir.clone(), config.boot_timeout);
+        let provider = Self { standin, shape, airgap, boot_timeout, warm: config.cache_vms };
         provider.assets(&release(&config.k3s)?)?;
         Ok(provider)
     }
@@ -101,14 +106,49 @@ impl Multipass {
             Err(error) => tracing::warn!("what an earlier run left is still there: {}", crate::chain(&error)),
         }
 
-        let name = launch::name(run, spec);
         let notes = Notes::of(run.directory());
-        remove::remove_one(&notes, &multipass, &name).await?;
-        if launch::all_names(&multipass).await?.contains(&name) {
+        remove::remove_spec(&notes, &spec.digest()).await?;
+        let making =
+            Making { multipass: &multipass, notes: &notes, run, spec, version: &version, assets: assets.as_ref(), kubeconfig };
+        let cache = if self.warm { Cache::of_user() } else { None };
+        let Some(cache) = cache else { return self.boot_from_nothing(&making, None).await };
+        let claim = cache.claim(&multipass, run, spec, &self.shape, self.standin.reference()).await?;
+        match claim {
+            Claim::None => self.boot_from_nothing(&making, None).await,
+            Claim::Empty(entry) => self.boot_from_nothing(&making, Some((&cache, &entry))).await,
+            Claim::Warm(entry) => {
+                let error = match self.boot_from(&making, &entry).await {
+                    Ok(record) => return Ok(record),
+                    Err(error) => error,
+                };
+                if error.is_of_multipass() {
+                    return Err(error);
+                }
+                let why = error.to_string();
+                tracing::warn!("the kept VM {} is of no use: {why}; it is discarded, and K3s boots from nothing", entry.vm);
+                cache.discard(&entry).await?;
+                notes.forget(&entry.vm);
+                let claim = cache.claim(&multipass, run, spec, &self.shape, self.standin.reference()).await?;
+                let kept = if let Claim::Empty(entry) = &claim { Some((&cache, entry)) } else { None };
+                let record = self.boot_from_nothing(&making, kept).await?;
+                Ok(ClusterRecord { boot: Boot::Rebuilt(why), ..record })
+            }
+        }
+    }
+
+    /// Launches a VM and installs K3s in it; keeps it for the next, if it is to be.
+    async fn boot_from_nothing(
+        &self,
+        making: &Making<'_>,
+        kept: Option<(&Cache, &Entry)>,
+    ) -> Result<ClusterRecord, MultipassError> {
+        let Making { multipass, notes, run, spec, .. } = *making;
+        let name = kept.map_or_else(|| launch::name(run, spec), |(_, entry)| entry.vm.clone());
+        if launch::all_names(multipass).await?.contains(&name) {
             return Err(MultipassError::NameTaken { name });
         }
-        let note = notes.add(&name, &multipass, run, &spec.digest())?;
-        if let Err(error) = launch::launch(&multipass, &name, &self.shape, &run.labels(&spec.digest())).await {
+        let note = notes.add(&name, multipass, run, &spec.digest(), kept.map(|(_, entry)| entry.key().to_owned()))?;
+        if let Err(error) = launch::launch(multipass, &name, &self.shape, &run.labels(&spec.digest())).await {
             if matches!(error, MultipassError::NameTaken { .. }) {
                 // Somebody was faster, and it is his.
                 notes.forget(&name);
@@ -116,13 +156,41 @@ impl Multipass {
             return Err(error);
         }
         notes.confirm(note)?;
-        let address = launch::address(&multipass, &name).await?;
-        let node = VmNode::new(multipass, name.clone());
-        let (assets, standin) = (assets.as_ref(), &self.standin);
-        let installation = Installation { run, spec, version: &version, assets, standin, address };
+        let address = launch::address(multipass, &name).await?;
+        let node = VmNode::new(multipass.clone(), name.clone());
+        let installation = self.installation(making, address);
         installation.install(&node).await?;
-        let version = self.until_served(&installation, &node, kubeconfig).await?;
-        Ok(self.record(run, spec, name, version, kubeconfig))
+        let mut version = self.until_served(&installation, &node, making.kubeconfig, false).await?;
+        if let Some((cache, entry)) = kept {
+            tracing::info!("keeping the VM for the next boot of its kind: it is stopped, and starts again");
+            if let Err(error) = cache.fill(multipass, entry).await {
+                tracing::warn!("this boot is not kept in the cache: {}", crate::chain(&error));
+            }
+            launch::start(multipass, &name).await?;
+            let installation = self.installation(making, launch::address(multipass, &name).await?);
+            version = self.until_served(&installation, &node, making.kubeconfig, address != installation.address).await?;
+        }
+        Ok(self.record(run, spec, name, version, making.kubeconfig))
+    }
+
+    /// Restores a VM that is kept.
+    async fn boot_from(&self, making: &Making<'_>, entry: &Entry) -> Result<ClusterRecord, MultipassError> {
+        let Making { multipass, notes, run, spec, .. } = *making;
+        let note = notes.add(&entry.vm, multipass, run, &spec.digest(), Some(entry.key().to_owned()))?;
+        notes.confirm(note)?;
+        tracing::info!("restoring the VM {}", entry.vm);
+        entry.restore(multipass).await?;
+        let installation = self.installation(making, launch::address(multipass, &entry.vm).await?);
+        let node = VmNode::new(multipass.clone(), entry.vm.clone());
+        // Where it was when it was kept is nobody's to know: an address is lent.
+        let version = self.until_served(&installation, &node, making.kubeconfig, true).await?;
+        let record = self.record(run, spec, entry.vm.clone(), version, making.kubeconfig);
+        Ok(ClusterRecord { boot: Boot::FromCache, ..record })
+    }
+
+    fn installation<'a>(&'a self, making: &Making<'a>, address: Ipv4Addr) -> Installation<'a> {
+        let Making { run, spec, version, assets, .. } = *making;
+        Installation { run, spec, version, assets, standin: &self.standin, address }
     }
 
     /// Starts K3s, waits until it serves, and gives its version. Its kubeconfig is then at `kubeconfig`.
@@ -131,6 +199,7 @@ impl Multipass {
         installation: &Installation<'_>,
         node: &VmNode,
         kubeconfig: &Path,
+        may_have_moved: bool,
     ) -> Result<String, MultipassError> {
         let stage = ready::Stage::default();
         let serve = async {
@@ -142,6 +211,13 @@ impl Multipass {
             installation.fetch_kubeconfig(node, kubeconfig).await?;
             let client =
                 client(kubeconfig).await.map_err(|source| MultipassError::Kubeconfig { path: kubeconfig.to_owned(), source })?;
+            if may_have_moved && installation.spec.has(Packaged::Coredns) {
+                stage.enter("an API that answers");
+                ready::answering(&client).await;
+                stage.enter("CoreDNS to be told the node's address");
+                let refreshed = refresh_dns(&client, &installation.address.to_string(), self.boot_timeout).await;
+                refreshed.map_err(|source| MultipassError::NotServed { source })?;
+            }
             let served = ready::until_served(&client, installation.spec, self.standin.reference(), self.boot_timeout, &stage);
             served.await.map_err(|source| MultipassError::NotServed { source })
         };
@@ -182,6 +258,18 @@ impl Multipass {
             boot: Boot::FromNothing,
         }
     }
+}
+
+/// What a boot is about.
+#[derive(Clone, Copy)]
+struct Making<'a> {
+    multipass: &'a Command,
+    notes: &'a Notes,
+    run: &'a Run,
+    spec: &'a ClusterSpec,
+    version: &'a str,
+    assets: Option<&'a Assets>,
+    kubeconfig: &'a Path,
 }
 
 /// The release that an image is of, as K3s's install script and its API name it: there are no images in a VM.
@@ -237,9 +325,7 @@ impl Provider for Multipass {
         _kubeconfig: &'a Path,
     ) -> BoxFuture<'a, Result<(), ProviderError>> {
         async move {
-            if let Some(multipass) = Command::find() {
-                remove::remove_one(&Notes::of(run.directory()), &multipass, &launch::name(run, spec)).await?;
-            }
+            remove::remove_spec(&Notes::of(run.directory()), &spec.digest()).await?;
             Ok(())
         }
         .boxed()

@@ -17,11 +17,12 @@ use super::{
     MultipassError,
     cause::is_of_no_vm,
     command::{CallError, Input, Multipass},
+    warm::Cache,
 };
 use crate::cluster::{
     Removed, Run,
     process::Process,
-    run::{DIRECTORY_LABEL, HOST_LABEL, OWNER_LABEL, RUN_LABEL, host, write_private},
+    run::{DIRECTORY_LABEL, HOST_LABEL, OWNER_LABEL, RUN_LABEL, SPEC_LABEL, host, write_private},
 };
 
 /// In a run's directory: its VMs' files.
@@ -47,6 +48,9 @@ pub(super) struct Note {
     labels: Vec<(String, String)>,
     /// Whether it came up; until then Multipass may not know of it yet.
     launched: bool,
+    /// The key of one that is the warm cache's, to which it goes back.
+    #[serde(default)]
+    warm: Option<String>,
 }
 
 /// Where a VM's note is kept, twice.
@@ -64,11 +68,6 @@ impl Notes {
 
     fn directories(&self) -> impl Iterator<Item = &PathBuf> {
         [&self.of_run].into_iter().chain(&self.of_user)
-    }
-
-    /// Whether there is one of this VM.
-    pub(super) fn has(&self, name: &str) -> bool {
-        file(&self.of_run, name).exists()
     }
 
     fn write(&self, note: &Note) -> Result<(), MultipassError> {
@@ -89,9 +88,17 @@ impl Notes {
     }
 
     /// Notes a VM that is about to be launched.
-    pub(super) fn add(&self, name: &str, multipass: &Multipass, run: &Run, spec_digest: &str) -> Result<Note, MultipassError> {
+    pub(super) fn add(
+        &self,
+        name: &str,
+        multipass: &Multipass,
+        run: &Run,
+        spec_digest: &str,
+        warm: Option<String>,
+    ) -> Result<Note, MultipassError> {
         let labels = run.labels(spec_digest).into();
-        let note = Note { name: name.to_owned(), program: multipass.program().to_owned(), labels, launched: false };
+        let program = multipass.program().to_owned();
+        let note = Note { name: name.to_owned(), program, labels, launched: false, warm };
         self.write(&note)?;
         Ok(note)
     }
@@ -114,11 +121,16 @@ fn file(directory: &Path, name: &str) -> PathBuf {
     directory.join(format!("{name}.json"))
 }
 
-/// This user's, by the XDG base directories: <https://specifications.freedesktop.org/basedir-spec/latest/>.
+/// This user's notes.
 fn users() -> Option<PathBuf> {
+    Some(state()?.join(NOTES))
+}
+
+/// What k3s-arc keeps for this user, by the XDG base directories: <https://specifications.freedesktop.org/basedir-spec/latest/>.
+pub(super) fn state() -> Option<PathBuf> {
     let state = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
     let state = state.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".local/state")))?;
-    state.is_absolute().then(|| state.join("k3s-arc").join(NOTES))
+    state.is_absolute().then(|| state.join("k3s-arc"))
 }
 
 fn read(directory: &Path) -> Vec<(PathBuf, Note)> {
@@ -141,11 +153,26 @@ impl Note {
             && self.label(OWNER_LABEL).and_then(Process::read).is_some_and(|owner| !owner.runs())
     }
 
-    /// Removes the VM for good. Whether there was one.
-    async fn purge(&self) -> Result<bool, MultipassError> {
+    /// Removes the VM for good, or gives it back to the cache that it is of.
+    async fn remove(&self) -> Result<Gone, MultipassError> {
         let multipass = self.multipass().ok_or(MultipassError::NotInstalled)?;
-        purge(&multipass, &self.name).await
+        if let (Some(key), Some(cache)) = (&self.warm, Cache::of_user())
+            && let Some(has_gone) = cache.release(&multipass, key).await?
+        {
+            return Ok(if has_gone { Gone::Removed } else { Gone::Kept });
+        }
+        Ok(if purge(&multipass, &self.name).await? { Gone::Removed } else { Gone::NotThere })
     }
+}
+
+/// What became of a VM.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Gone {
+    Removed,
+    /// The cache has it.
+    Kept,
+    /// There was none.
+    NotThere,
 }
 
 /// Removes a VM for good, and nothing else. Whether there was one.
@@ -172,32 +199,32 @@ pub(in crate::cluster) async fn remove_run(run_directory: &Path, late: bool) -> 
     let mut removed = Vec::new();
     for (_, note) in read(&notes.of_run) {
         let since = Instant::now();
-        let was_there = loop {
-            let was_there = note.purge().await?;
-            if was_there || note.launched || !late || since.elapsed() > IN_DOUBT {
-                break was_there;
+        let gone = loop {
+            let gone = note.remove().await?;
+            if gone != Gone::NotThere || note.launched || !late || since.elapsed() > IN_DOUBT {
+                break gone;
             }
             sleep(LOOK).await;
         };
         let directories: Vec<&PathBuf> = notes.directories().collect();
-        if was_there || note.launched {
+        if gone != Gone::NotThere || note.launched {
             notes.forget(&note.name);
         } else if let [of_run, ..] = directories[..] {
             // The user's stays, for the sweep: it may come yet.
             let _ = fs::remove_file(file(of_run, &note.name));
         }
-        if was_there {
+        if gone == Gone::Removed {
             removed.push(Removed::Machine(note.name));
         }
     }
     Ok(removed)
 }
 
-/// Removes the VM of one spec of a run, if there is one.
-pub(super) async fn remove_one(notes: &Notes, multipass: &Multipass, name: &str) -> Result<(), MultipassError> {
-    if notes.has(name) {
-        purge(multipass, name).await?;
-        notes.forget(name);
+/// Removes what a run has of one spec.
+pub(super) async fn remove_spec(notes: &Notes, spec_digest: &str) -> Result<(), MultipassError> {
+    for (_, note) in read(&notes.of_run).into_iter().filter(|(_, note)| note.label(SPEC_LABEL) == Some(spec_digest)) {
+        note.remove().await?;
+        notes.forget(&note.name);
     }
     Ok(())
 }
@@ -225,10 +252,10 @@ pub(in crate::cluster) async fn remove_orphans() -> Result<Vec<Removed>, Multipa
 async fn sweep(directory: &Path, host: &str) -> Result<Vec<Removed>, MultipassError> {
     let mut removed = Vec::new();
     for (path, note) in read(directory).into_iter().filter(|(_, note)| note.is_orphan(host)) {
-        if note.purge().await? {
-            removed.push(Removed::Machine(note.name.clone()));
-        } else if !note.launched && age(&path) < FORGOTTEN {
-            continue;
+        match note.remove().await? {
+            Gone::Removed => removed.push(Removed::Machine(note.name.clone())),
+            Gone::NotThere if !note.launched && age(&path) < FORGOTTEN => continue,
+            Gone::NotThere | Gone::Kept => {}
         }
         let _ = fs::remove_file(path);
     }
@@ -278,7 +305,8 @@ mod tests {
 
         fn note(&self, directory: &str, name: &str, launched: bool, labels: &[(&str, &str)]) {
             let labels = labels.iter().map(|(label, value)| ((*label).to_owned(), (*value).to_owned())).collect();
-            let note = Note { name: name.to_owned(), program: self.multipass.program().to_owned(), labels, launched };
+            let program = self.multipass.program().to_owned();
+            let note = Note { name: name.to_owned(), program, labels, launched, warm: None };
             let notes = Notes { of_run: self.path(directory), of_user: None };
             notes.write(&note).unwrap_or_else(|error| panic!("{error}"));
         }

@@ -19,11 +19,11 @@ mod store;
 
 use testcontainers::bollard::Docker;
 
+pub(in crate::cluster) use self::moved::refresh_dns;
 use self::restore::MOUNT;
 pub use self::store::{Cached, Cleared, State, clear, list};
 pub(super) use self::{
     fill::fill,
-    moved::refresh_dns,
     restore::{RESTORE, pin, refusal},
     store::Stored,
 };

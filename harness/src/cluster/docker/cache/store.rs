@@ -311,7 +311,7 @@ async fn file(engine: &Docker, container: &str, path: &str) -> Result<Option<Fil
 pub struct Cached {
     /// What it is found by; entries of one key are interchangeable.
     pub key: String,
-    /// The Docker volume it is in.
+    /// The Docker volume it is in, or the VM that it is.
     pub volume: String,
     /// The K3s image.
     pub k3s: String,
@@ -380,7 +380,7 @@ pub async fn list() -> Result<Vec<Cached>, DockerError> {
 pub struct Cleared {
     /// Its key.
     pub key: String,
-    /// The Docker volume it was in.
+    /// The Docker volume it was in, or the VM that it was.
     pub volume: String,
     /// Whether it is gone; a run that uses it keeps it.
     pub removed: bool,
