@@ -9,6 +9,7 @@ mod error;
 mod info;
 mod install;
 mod launch;
+mod moved;
 mod node;
 #[cfg(test)]
 mod recorded;
@@ -42,9 +43,8 @@ pub use self::{
 };
 pub(crate) use self::{info::Version, launch::Host};
 use super::{
-    Boot, Capability, Cluster, ClusterRecord, ClusterSpec, K3sImage, Machine, Packaged, Provider, ProviderError, Run, client,
-    docker::{LogTail, cache::refresh_dns},
-    lost, ready,
+    Boot, Capability, Cluster, ClusterRecord, ClusterSpec, K3sImage, Machine, Provider, ProviderError, Run, client,
+    docker::LogTail, lost, ready,
 };
 use crate::{config::Config, diagnosis, image::Standin, versions::K3sVersion};
 
@@ -211,12 +211,8 @@ impl Multipass {
             installation.fetch_kubeconfig(node, kubeconfig).await?;
             let client =
                 client(kubeconfig).await.map_err(|source| MultipassError::Kubeconfig { path: kubeconfig.to_owned(), source })?;
-            if may_have_moved && installation.spec.has(Packaged::Coredns) {
-                stage.enter("an API that answers");
-                ready::answering(&client).await;
-                stage.enter("CoreDNS to be told the node's address");
-                let refreshed = refresh_dns(&client, &installation.address.to_string(), self.boot_timeout).await;
-                refreshed.map_err(|source| MultipassError::NotServed { source })?;
+            if may_have_moved {
+                moved::settled(&client, installation.spec, installation.address, self.boot_timeout, &stage).await?;
             }
             let served = ready::until_served(&client, installation.spec, self.standin.reference(), self.boot_timeout, &stage);
             served.await.map_err(|source| MultipassError::NotServed { source })
