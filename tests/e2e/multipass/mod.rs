@@ -8,3 +8,4 @@ mod boots;
 mod failures;
 mod host;
 mod machines;
+mod warm;

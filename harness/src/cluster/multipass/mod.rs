@@ -124,7 +124,7 @@ impl Multipass {
                 if error.is_of_multipass() {
                     return Err(error);
                 }
-                let why = error.to_string();
+                let why = crate::chain(&error);
                 tracing::warn!("the kept VM {} is of no use: {why}; it is discarded, and K3s boots from nothing", entry.vm);
                 cache.discard(&entry).await?;
                 notes.forget(&entry.vm);
