@@ -6,6 +6,9 @@ use std::{
 };
 
 use futures::{FutureExt, future::BoxFuture};
+use tokio::time::Instant;
+
+use super::client::ANSWER;
 
 /// Runs commands on a node and puts files there.
 pub trait NodeAccess: Debug + Send + Sync {
@@ -95,20 +98,31 @@ impl Display for MachineState {
 /// Between two looks at a machine.
 const LOOK: Duration = Duration::from_secs(2);
 
-/// Resolves once the machine of a node has ended and is not started again: nothing asked of the cluster will be answered.
+/// Resolves once the machine of a node has ended and is not started again, or has been out of reach for as long as an answer may take:
+/// nothing asked of the cluster will be answered.
 pub(crate) async fn lost(node: &dyn NodeAccess) -> Machine {
-    lost_looking_every(LOOK, node).await
+    lost_looking_every(LOOK, ANSWER, node).await
 }
 
-async fn lost_looking_every(pause: Duration, node: &dyn NodeAccess) -> Machine {
+async fn lost_looking_every(pause: Duration, patience: Duration, node: &dyn NodeAccess) -> Machine {
     let mut over = false;
+    let mut unreachable: Option<Instant> = None;
     loop {
         tokio::time::sleep(pause).await;
         // A host that does not tell is no proof; the deadline of whoever waits decides then.
         match node.machine().await {
+            Ok(Some(machine)) if machine.state == MachineState::Unreachable => {
+                over = false;
+                if unreachable.get_or_insert_with(Instant::now).elapsed() > patience {
+                    return machine;
+                }
+            }
             // While it is restarted it has ended for a moment.
             Ok(Some(machine)) if machine.state.is_over() && over => return machine,
-            Ok(Some(machine)) => over = machine.state.is_over(),
+            Ok(Some(machine)) => {
+                over = machine.state.is_over();
+                unreachable = None;
+            }
             Ok(None) => return std::future::pending().await,
             Err(error) => tracing::debug!("a look at the node's machine failed: {}", crate::chain(&error)),
         }
@@ -220,8 +234,19 @@ mod tests {
             ended(),
         ];
         let node = Looks(Mutex::new(looks));
-        let machine = lost_looking_every(Duration::from_millis(1), &node).await;
+        let machine = lost_looking_every(Duration::from_millis(1), ANSWER, &node).await;
         assert_eq!(machine.to_string(), "container c ended with exit code 137: it was killed (SIGKILL)");
         assert!(node.0.lock().unwrap().is_empty(), "it was looked at seven times");
+    }
+
+    #[tokio::test]
+    async fn a_machine_is_lost_once_it_stays_out_of_reach() {
+        let away = || Ok(MachineState::Unreachable);
+        let looks = vec![away(), Ok(MachineState::Running), away(), Err(()), away()];
+        let node = Looks(Mutex::new(looks));
+        // Between two looks that find it away without one that finds it there, this patience has passed.
+        let machine = lost_looking_every(Duration::from_millis(5), Duration::from_millis(9), &node).await;
+        assert_eq!(machine.to_string(), "container c runs, and is not reached");
+        assert!(node.0.lock().unwrap().is_empty(), "one look in between that found it running counts");
     }
 }

@@ -63,38 +63,18 @@ async fn a_run_that_is_killed_leaves_no_machine(#[case] after: Duration, #[case]
 #[rstest]
 #[case::k3s(Target::K3s)]
 #[k3s_arc_harness::test(needs = OWN, unless = lacks_k3s)]
-async fn a_name_that_is_taken_is_told_and_its_machine_left(#[case] _target: Target) {
-    let host = Host::new().with("NEXTEST_RUN_ID", "01234567-0000-4000-8000-000000000000");
-    // What it will be called tells a run that is stopped as soon as its machine is there.
-    let mut run =
-        host.k3s_arc(&["validate", "readiness::api"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
-    let name = host.machine_that_is("Running", &[]).await;
-    kill_process(Pid::from_child(&run), Signal::INT).expect("it runs");
-    run.wait().expect("it can be waited for");
-    host.assert_nothing_is_left_but(&[]).await;
-
-    host.multipass(&["launch", "--name", &name]);
-    let (code, printed) = host.run(&["validate", "readiness::api"]);
-    assert_tells(&printed, &[&format!("there is a VM {name} already"), "multipass info"]);
-    assert_eq!(code, Some(3), "{printed}");
-    host.assert_nothing_is_left_but(&[(&name, "Running")]).await;
-}
-
-#[rstest]
-#[case::k3s(Target::K3s)]
-#[k3s_arc_harness::test(needs = OWN, unless = lacks_k3s)]
 async fn a_vm_that_loses_its_address_is_told_and_removed(#[case] _target: Target) {
     let host = Host::new();
     let run = host.k3s_arc(&["validate", "readiness"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
     let name = host.machine_that_is("Running", &[]).await;
-    // K3s is installed by then, and comes up or has just done so.
-    tokio::time::sleep(Duration::from_secs(12)).await;
+    // As soon as K3s serves, and Arc is launched on it.
+    host.serves().await;
     let container = host.container(&name);
     let cut = Command::new("docker").args(["network", "disconnect", "bridge", &container]).output().expect("docker starts");
     assert!(cut.status.success(), "{}", text(&cut));
     let output = tokio::task::spawn_blocking(|| run.wait_with_output()).await.expect("it is waited for").expect("it ends");
     let printed = text(&output);
     assert!(!output.status.success(), "{printed}");
-    assert_tells(&printed, &[&name, "address"]);
+    assert_tells(&printed, &[&name, "is not reached"]);
     host.assert_nothing_is_left_but(&[]).await;
 }

@@ -145,6 +145,19 @@ impl Host {
         }
     }
 
+    /// Waits until a cluster of this host's has served: its record is then beside its kubeconfig.
+    pub(super) async fn serves(&self) {
+        let is_recorded = |run: &fs::DirEntry| {
+            let clusters = fs::read_dir(run.path().join("clusters")).into_iter().flatten().flatten();
+            clusters.into_iter().any(|cluster| cluster.path().join("cluster.json").exists())
+        };
+        let since = Instant::now();
+        while !fs::read_dir(self.runs()).into_iter().flatten().flatten().any(|run| is_recorded(&run)) {
+            assert!(since.elapsed() < 2 * GONE_WITHIN, "no cluster serves");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
     /// The container that a machine is.
     pub(super) fn container(&self, machine: &str) -> String {
         format!("multipass.{}.{machine}", self.name)
