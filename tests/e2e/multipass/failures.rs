@@ -30,6 +30,18 @@ async fn a_launch_that_fails_tells_why_and_what_to_do(#[case] fault: &str, #[cas
 #[rstest]
 #[case::k3s(Target::K3s)]
 #[k3s_arc_harness::test(needs = OWN, unless = lacks_machines)]
+async fn a_name_that_somebody_else_took_is_told_and_his_machine_left(#[case] _target: Target) {
+    let host = Host::new().with("FAKE_MULTIPASS_FAULTS", "name-taken");
+    let (code, printed) = host.run(&["validate", "readiness::api"]);
+    let name = host.machine_that_is("Running", &[]).await;
+    assert_tells(&printed, &[&format!("there is a VM {name} already"), "multipass info"]);
+    assert_eq!(code, ENVIRONMENT, "{printed}");
+    host.assert_nothing_is_left_but(&[(&name, "Running")]).await;
+}
+
+#[rstest]
+#[case::k3s(Target::K3s)]
+#[k3s_arc_harness::test(needs = OWN, unless = lacks_machines)]
 async fn a_vm_that_gets_no_address_is_told_and_removed(#[case] _target: Target) {
     let host = Host::new().with("FAKE_MULTIPASS_FAULTS", "no-address");
     let (code, printed) = host.run(&["validate", "readiness::api"]);

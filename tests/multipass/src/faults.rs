@@ -24,6 +24,8 @@ pub(crate) enum Fault {
     NoSpace,
     /// The image cannot be had: `src/daemon/default_vm_image_vault.cpp`.
     NoImage,
+    /// Somebody was faster, and has a machine of that name by now: `src/daemon/daemon.cpp`.
+    NameTaken,
     /// A machine is made and does not get ready in time; it stays: `src/platform/backends/shared/base_virtual_machine.cpp`.
     LaunchTimeout,
     /// A machine is made that ssh never reaches; it stays, too: the same file.

@@ -47,6 +47,11 @@ pub(crate) fn launch(asked: &Launch, version: &Version, faults: &Faults) -> Resu
     let sizes = Sizes::read(asked, &name)?;
     let cloud_init = asked.cloud_init.as_deref().map(CloudInit::load).transpose()?;
     let release = release(asked.image.as_deref().unwrap_or("default"))?;
+    if faults.has(Fault::NameTaken) {
+        let container = machine::container(&name);
+        create(&name, &container, &sizes, release, &image())?;
+        start(&container)?;
+    }
     if machine::all(faults)?.iter().any(|machine| machine.name == name) {
         return Err(Failure::refused(format!("instance \"{name}\" already exists")));
     }
