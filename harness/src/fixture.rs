@@ -350,7 +350,11 @@ impl Fixture {
         tracing::info!("launching Arc data services");
         // What the launcher deployed must outlive it: the checks look at it.
         let options = launch_options(&self.run, &self.config).with("SKIP_POSTCLEAN", "1");
-        let launch = Launch::prepare(&cluster, &options).await?;
+        let prepared = async { Ok(Launch::prepare(&cluster, &options).await?) };
+        let launch = match unless_lost(&cluster, "preparing the launch of Arc data services", prepared).await {
+            Ok(launch) => launch,
+            Err(error) => return Err(error.explained(&cluster, None).await),
+        };
         for warning in launch.warnings() {
             tracing::warn!("{warning}");
         }

@@ -65,16 +65,21 @@ async fn a_run_that_is_killed_leaves_no_machine(#[case] after: Duration, #[case]
 #[k3s_arc_harness::test(needs = OWN, unless = lacks_k3s)]
 async fn a_vm_that_loses_its_address_is_told_and_removed(#[case] _target: Target) {
     let host = Host::new();
-    let run = host.k3s_arc(&["validate", "readiness"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+    let log = std::fs::File::create(host.log()).expect("a log");
+    let mut run = host.k3s_arc(&["validate", "readiness"]).stdout(Stdio::null()).stderr(log).spawn().expect("it starts");
+    let printed = || std::fs::read_to_string(host.log()).expect("the log is there");
+    // Arc is launched by then, and everybody waits for it.
+    while !printed().contains("created Deployment bootstrapper") {
+        assert!(run.try_wait().expect("it can be waited for").is_none(), "{}", printed());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
     let name = host.machine_that_is("Running", &[]).await;
-    // As soon as K3s serves, and Arc is launched on it.
-    host.serves().await;
-    let container = host.container(&name);
-    let cut = Command::new("docker").args(["network", "disconnect", "bridge", &container]).output().expect("docker starts");
+    let cut = Command::new("docker").args(["network", "disconnect", "bridge", &host.container(&name)]).output();
+    let cut = cut.expect("docker starts");
     assert!(cut.status.success(), "{}", text(&cut));
-    let output = tokio::task::spawn_blocking(|| run.wait_with_output()).await.expect("it is waited for").expect("it ends");
-    let printed = text(&output);
-    assert!(!output.status.success(), "{printed}");
-    assert_tells(&printed, &[&name, "is not reached"]);
+    let ended = tokio::task::spawn_blocking(move || run.wait()).await.expect("it is waited for").expect("it ends");
+    let printed = printed().split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(!ended.success(), "{printed}");
+    assert_tells(&printed, &[&format!("VM {name} runs, and is not reached"), "something took its network away"]);
     host.assert_nothing_is_left_but(&[]).await;
 }

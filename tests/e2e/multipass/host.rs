@@ -57,8 +57,13 @@ impl Host {
         self
     }
 
+    /// A file for what a program prints.
+    pub(super) fn log(&self) -> PathBuf {
+        self.parent.path().join("log")
+    }
+
     /// The run directory.
-    pub(super) fn runs(&self) -> PathBuf {
+    fn runs(&self) -> PathBuf {
         self.parent.path().join("runs")
     }
 
@@ -142,19 +147,6 @@ impl Host {
             }
             assert!(since.elapsed() < GONE_WITHIN, "no machine is {wanted}");
             tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    }
-
-    /// Waits until a cluster of this host's has served: its record is then beside its kubeconfig.
-    pub(super) async fn serves(&self) {
-        let is_recorded = |run: &fs::DirEntry| {
-            let clusters = fs::read_dir(run.path().join("clusters")).into_iter().flatten().flatten();
-            clusters.into_iter().any(|cluster| cluster.path().join("cluster.json").exists())
-        };
-        let since = Instant::now();
-        while !fs::read_dir(self.runs()).into_iter().flatten().flatten().any(|run| is_recorded(&run)) {
-            assert!(since.elapsed() < 2 * GONE_WITHIN, "no cluster serves");
-            tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
 
