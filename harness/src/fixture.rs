@@ -99,13 +99,13 @@ pub enum FixtureError {
         /// What came back.
         source: io::Error,
     },
-    /// The node ended while something was done on it.
-    #[error("{doing}: its node ended meanwhile: {machine}")]
+    /// The node ended, or got out of reach, while something was done on it.
+    #[error("{doing}: its node was lost meanwhile: {machine}")]
     #[diagnostic(code(k3s_arc::fixture::node_lost))]
     NodeLost {
         /// What was done.
         doing: &'static str,
-        /// The machine, and how it ended.
+        /// The machine, and how it is.
         machine: String,
     },
     /// One of the others, and what explains it.
@@ -217,7 +217,7 @@ async fn is_out_of_reach(cluster: &Cluster) -> bool {
     matches!(machine, Ok(Some(machine)) if machine.state != MachineState::Running)
 }
 
-/// Does something on a cluster, and fails as soon as its node has ended: whatever is waited for cannot come.
+/// Does something on a cluster, and fails as soon as its node is lost: whatever is waited for cannot come.
 async fn unless_lost<T>(
     cluster: &Cluster,
     doing: &'static str,
