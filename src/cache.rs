@@ -24,8 +24,9 @@ pub(crate) async fn run(what: &Cache) -> Result<u8, Failed> {
 }
 
 async fn list(output: Output) -> Result<u8, Failed> {
-    let mut entries = if_docker_is_there(cache::list().await, !warm::list().is_empty())?;
-    entries.extend(warm::list());
+    let vms = warm::list();
+    let mut entries = if_docker_is_there(cache::list().await, !vms.is_empty())?;
+    entries.extend(vms);
     match output {
         Output::Json => {
             let json = serde_json::to_string_pretty(&entries);

@@ -1,5 +1,5 @@
-//! `k3s-arc up`: a cluster to work with. The emulator's is served by this program; that of Docker or Multipass is one that is kept, which any run that asks for
-//! an equal one uses.
+//! `k3s-arc up`: a cluster to work with. The emulator's is served by this program; that of Docker or Multipass is one that is kept,
+//! which any run that asks for an equal one uses.
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::{fs::OpenOptionsExt, process::CommandExt};

@@ -228,6 +228,7 @@ mod tests {
         assert_eq!(lack(case("e2e::case_2_k3s").asking(&readiness::API)), None);
         assert_eq!(lack(case("e2e::case_1_emulator").asking(&dns::RESOLV_CONF)), None, "an emulator is made for it");
     }
+
     #[test]
     fn a_case_is_ignored_for_what_its_host_lacks_which_is_found_out_when_it_is_listed() {
         let case = || Case::new("e2e::case_1_k3s", body).unless(|| Some("no room".to_owned()));

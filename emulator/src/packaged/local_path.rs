@@ -162,14 +162,15 @@ impl Task {
 
 /// What is to be done (`shouldProvision`, `shouldDelete`).
 fn wanted(cluster: &Cluster) -> Vec<Task> {
+    // In this order, so that a volume that is made meanwhile is seen.
+    let claims = cluster.list("", "persistentvolumeclaims", None);
+    let volumes = cluster.list("", "persistentvolumes", None);
+    // It then waits to be bound.
+    let has_volume = |claim: &Value| volumes.iter().any(|volume| volume["metadata"]["name"] == *volume_of(claim));
     let is_wanted = |claim: &Value| {
         let annotations = &claim["metadata"]["annotations"];
         let asked = PROVISIONER.iter().find_map(|key| annotations[*key].as_str());
-        if !text(&claim["spec"]["volumeName"]).is_empty() || asked != Some(NAME) {
-            return false;
-        }
-        if cluster.object("", "persistentvolumes", "", &volume_of(claim)).is_some() {
-            // It has been provided for, and waits to be bound.
+        if !text(&claim["spec"]["volumeName"]).is_empty() || asked != Some(NAME) || has_volume(claim) {
             return false;
         }
         let waits = |class: Arc<Value>| class["volumeBindingMode"] == "WaitForFirstConsumer";
@@ -182,9 +183,9 @@ fn wanted(cluster: &Cluster) -> Vec<Task> {
             && volume["status"]["phase"] == "Released"
             && volume["spec"]["persistentVolumeReclaimPolicy"] == "Delete"
     };
-    let claims = cluster.list("", "persistentvolumeclaims", None).into_iter().filter(|claim| is_wanted(claim));
-    let volumes = cluster.list("", "persistentvolumes", None).into_iter().filter(|volume| is_unwanted(volume));
-    claims.map(Task::Provision).chain(volumes.map(Task::Delete)).collect()
+    let provision = claims.into_iter().filter(|claim| is_wanted(claim)).map(Task::Provision);
+    let delete = volumes.iter().filter(|volume| is_unwanted(volume)).cloned().map(Task::Delete);
+    provision.chain(delete).collect()
 }
 
 impl Provisioner {

@@ -26,6 +26,7 @@ use std::{
 };
 
 use futures::{FutureExt, future::BoxFuture};
+use kube::Client;
 use tokio::time::timeout;
 
 pub(super) use self::remove::{has_vms, ownerless, remove_orphans, remove_run};
@@ -209,8 +210,7 @@ impl Multipass {
                 return std::future::pending().await;
             }
             installation.fetch_kubeconfig(node, kubeconfig).await?;
-            let client =
-                client(kubeconfig).await.map_err(|source| MultipassError::Kubeconfig { path: kubeconfig.to_owned(), source })?;
+            let client = client_by(kubeconfig).await?;
             if may_have_moved {
                 moved::settled(&client, installation.spec, installation.address, self.boot_timeout, &stage).await?;
             }
@@ -274,6 +274,11 @@ fn release(k3s: &K3sImage) -> Result<String, MultipassError> {
     version.map(|version| version.to_string()).ok_or_else(|| MultipassError::Impossible { what: format!("the image {k3s}") })
 }
 
+/// A client by a kubeconfig of ours.
+async fn client_by(kubeconfig: &Path) -> Result<Client, MultipassError> {
+    client(kubeconfig).await.map_err(|source| MultipassError::Kubeconfig { path: kubeconfig.to_owned(), source })
+}
+
 fn gone(machine: Machine) -> MultipassError {
     MultipassError::Gone { name: machine.name, state: machine.state }
 }
@@ -307,8 +312,7 @@ impl Provider for Multipass {
         async move {
             let multipass = Command::find().ok_or(MultipassError::NotInstalled)?;
             let node = VmNode::running(multipass, record.handle.clone()).await?;
-            let client =
-                client(kubeconfig).await.map_err(|source| MultipassError::Kubeconfig { path: kubeconfig.to_owned(), source })?;
+            let client = client_by(kubeconfig).await?;
             Ok(Cluster::new(NAME, record, kubeconfig, client, Arc::new(node)))
         }
         .boxed()
