@@ -1,10 +1,8 @@
 //! `k3s-arc cache`: what the warm cache holds, and clearing it.
 
 use k3s_arc_harness::cluster::{
-    docker::{
-        DockerError,
-        cache::{self, Cached, Cleared, State},
-    },
+    Cached, CachedState, Cleared,
+    docker::{DockerError, cache},
     multipass::warm,
 };
 use miette::Report;
@@ -55,10 +53,10 @@ fn if_docker_is_there<T>(entries: Result<Vec<T>, DockerError>, has_vms: bool) ->
 fn line(entry: &Cached, now: u64) -> String {
     let size = entry.bytes.map_or("-".to_owned(), |bytes| format!("{} MiB", bytes >> 20));
     let state = match entry.state {
-        State::Whole => "",
-        State::BeingFilled => "  being filled",
-        State::HalfWritten => "  half-written",
-        State::OtherFormat => "  of another format",
+        CachedState::Whole => "",
+        CachedState::BeingFilled => "  being filled",
+        CachedState::HalfWritten => "  half-written",
+        CachedState::OtherFormat => "  of another format",
     };
     let in_use = if entry.in_use { "  in use" } else { "" };
     let made = age(now, entry.made);
@@ -108,7 +106,7 @@ mod tests {
             volume: "k3s-arc-cache-0123456789ab-1".to_owned(),
             k3s: "rancher/k3s:v1.34.1-k3s1".to_owned(),
             command: "server --debug".to_owned(),
-            state: State::Whole,
+            state: CachedState::Whole,
             in_use: true,
             bytes: Some(331 << 20),
             made: 1_000,
@@ -116,7 +114,7 @@ mod tests {
         };
         let told = "0123456789ab  331 MiB  made 1 d ago, used 2 min ago  in use\n    rancher/k3s:v1.34.1-k3s1 server --debug";
         assert_eq!(line(&entry, 90_120), told);
-        let half = Cached { state: State::HalfWritten, in_use: false, bytes: None, used: None, ..entry };
+        let half = Cached { state: CachedState::HalfWritten, in_use: false, bytes: None, used: None, ..entry };
         assert!(
             line(&half, 4_600).starts_with("0123456789ab  -  made 1 h ago, never used  half-written\n"),
             "{}",

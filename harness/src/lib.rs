@@ -9,6 +9,7 @@ pub mod check;
 pub mod cluster;
 pub mod config;
 pub mod diagnosis;
+mod digest;
 pub mod doctor;
 pub mod fixture;
 mod http;

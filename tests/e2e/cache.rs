@@ -4,10 +4,7 @@ use std::process::Command;
 
 use k3s_arc_harness::{
     check::Access,
-    cluster::{
-        Boot, ClusterSpec,
-        docker::cache::{self, Cached, State},
-    },
+    cluster::{Boot, Cached, CachedState, ClusterSpec, docker::cache},
     config::{CacheUse, Config},
     fixture::{Fixture, FixtureError, Target, Verdict},
 };
@@ -81,25 +78,25 @@ async fn a_boot_is_kept_for_the_next_which_is_served_from_it_unless_it_is_no_goo
 
     assert_eq!(kind.boot("first").await?, Boot::FromNothing);
     let entry = kind.entry().await;
-    assert_eq!((entry.state, entry.in_use, entry.used), (State::Whole, false, None));
+    assert_eq!((entry.state, entry.in_use, entry.used), (CachedState::Whole, false, None));
     let needless = in_entry(&entry, "cd /entry/data; find . -type s; find storage agent/images -type f 2>/dev/null || true");
     assert_eq!(needless, "", "volumes and archives are left out");
 
     assert_eq!(kind.boot("second").await?, Boot::FromCache);
     let used = kind.entry().await;
-    assert_eq!((used.volume, used.state, used.bytes), (entry.volume.clone(), State::Whole, entry.bytes));
+    assert_eq!((used.volume, used.state, used.bytes), (entry.volume.clone(), CachedState::Whole, entry.bytes));
     assert!(used.used >= Some(entry.made), "it is noted that somebody used it");
 
     in_entry(&entry, "printf damage | dd of=/entry/data/server/db/state.db bs=1 seek=4096 conv=notrunc");
     assert_rebuilt(&kind.boot("third").await?, "damaged: ./server/db/state.db: FAILED");
     let rebuilt = kind.entry().await;
-    assert_eq!(rebuilt.state, State::Whole);
+    assert_eq!(rebuilt.state, CachedState::Whole);
     assert_ne!(rebuilt.volume, entry.volume);
 
     in_entry(&rebuilt, "rm /entry/manifest");
-    assert_eq!(kind.entry().await.state, State::HalfWritten);
+    assert_eq!(kind.entry().await.state, CachedState::HalfWritten);
     assert_rebuilt(&kind.boot("fourth").await?, "half-written: it has no manifest");
-    assert_eq!(kind.entry().await.state, State::Whole);
+    assert_eq!(kind.entry().await.state, CachedState::Whole);
 
     kind.clear().await;
     assert_eq!(kind.entries().await, []);

@@ -1,16 +1,20 @@
 //! Clusters: what is asked for, who makes it, what it can do, and how a test run shares it.
 
+mod cached;
 mod choice;
 pub(crate) mod client;
 pub mod docker;
 mod emulator;
 pub(crate) mod existing;
+mod exited;
 mod k3s;
 mod kept;
 mod lease;
 mod lock;
+mod moved;
 pub mod multipass;
 mod node;
+mod orphan;
 mod process;
 mod provider;
 mod ready;
@@ -28,9 +32,11 @@ use std::{
 use kube::Client;
 
 pub use self::{
+    cached::{Cached, CachedState, Cleared},
     choice::{Choice, choose},
     emulator::{Controls, Emulator, EmulatorError, Serving, ServingError},
     existing::{Existing, ExistingError, Uncleaned},
+    exited::{ExitCause, LogTail},
     k3s::{K3sImage, K3sImageError},
     lease::{Access, Lease, LeaseError},
     node::{Machine, MachineState, NodeAccess, NodeError, NodeOutput},

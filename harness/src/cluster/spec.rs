@@ -2,9 +2,11 @@
 
 use std::{collections::BTreeSet, path::PathBuf};
 
-use sha2::{Digest, Sha256};
-
 use super::K3sImage;
+use crate::digest;
+
+/// What flannel writes for the first server of a cluster with K3s's default network, on a bridge with an MTU of 1500.
+const FLANNEL_SUBNET: &str = "FLANNEL_NETWORK=10.42.0.0/16\nFLANNEL_SUBNET=10.42.0.1/24\nFLANNEL_MTU=1450\nFLANNEL_IPMASQ=true\n";
 
 /// A component that K3s brings along and that `--disable` leaves out:
 /// <https://docs.k3s.io/installation/packaged-components>.
@@ -150,17 +152,20 @@ impl ClusterSpec {
             .collect()
     }
 
-    /// Whether the pod network is K3s's default one, so that its parameters are known before the start.
-    pub(crate) fn has_default_network(&self) -> bool {
+    /// What `/run/flannel/subnet.env` will hold, where the pod network is K3s's default one, so that it is known before the start.
+    ///
+    /// A sandbox that is made before flannel has written it fails, and the kubelet tries again only 14 s later. With the
+    /// file there from the start that race is gone; flannel writes its own over it.
+    pub(super) fn flannel_subnet(&self) -> Option<&'static str> {
         let changes = ["--cluster-cidr", "--flannel", "--config", "-c", "--disable-network-policy"];
-        !self.server_arguments.iter().any(|argument| changes.iter().any(|change| argument.starts_with(change)))
+        let is_changed = self.server_arguments.iter().any(|argument| changes.iter().any(|change| argument.starts_with(change)));
+        (!is_changed).then_some(FLANNEL_SUBNET)
     }
 
     /// Twelve hexadecimal digits that equal specs share.
     pub(crate) fn digest(&self) -> String {
         // A spec is plain data, so that serialising it cannot fail; were it to, all such specs would share.
-        let json = serde_json::to_vec(self).unwrap_or_default();
-        Sha256::digest(json).iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+        digest::short(&serde_json::to_vec(self).unwrap_or_default())
     }
 }
 
@@ -199,8 +204,8 @@ mod tests {
     #[test]
     fn arguments_that_change_the_network_are_noticed() {
         let spec = ClusterSpec::new(K3sImage::default());
-        assert!(spec.clone().server_argument("--kubelet-arg=x=y").has_default_network());
-        assert!(!spec.clone().server_argument("--cluster-cidr=10.0.0.0/16").has_default_network());
-        assert!(!spec.server_argument("--flannel-backend=none").has_default_network());
+        assert!(spec.clone().server_argument("--kubelet-arg=x=y").flannel_subnet().is_some());
+        assert!(spec.clone().server_argument("--cluster-cidr=10.0.0.0/16").flannel_subnet().is_none());
+        assert!(spec.server_argument("--flannel-backend=none").flannel_subnet().is_none());
     }
 }

@@ -7,7 +7,8 @@
 use std::io;
 
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
+
+use crate::digest;
 
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -53,7 +54,7 @@ impl OciArchive<'_> {
             "architecture": self.architecture,
             "os": "linux",
             "config": {"Entrypoint": [self.path], "Cmd": self.default_arguments},
-            "rootfs": {"type": "layers", "diff_ids": [digest(&layer)]},
+            "rootfs": {"type": "layers", "diff_ids": [oci_digest(&layer)]},
         }))?;
         let manifest = to_json(&json!({
             "schemaVersion": 2,
@@ -70,7 +71,7 @@ impl OciArchive<'_> {
         append(&mut archive, "oci-layout", &to_json(&json!({"imageLayoutVersion": "1.0.0"}))?, 0o644)?;
         append(&mut archive, "index.json", &index, 0o644)?;
         for blob in [&manifest, &config, &layer] {
-            append(&mut archive, &format!("blobs/sha256/{}", hex(blob)), blob, 0o644)?;
+            append(&mut archive, &format!("blobs/sha256/{}", digest::full(blob)), blob, 0o644)?;
         }
         archive.into_inner()
     }
@@ -101,20 +102,16 @@ fn header(size: u64, mode: u32) -> tar::Header {
 }
 
 fn descriptor(media_type: &str, content: &[u8]) -> Value {
-    json!({"mediaType": media_type, "digest": digest(content), "size": content.len()})
+    json!({"mediaType": media_type, "digest": oci_digest(content), "size": content.len()})
 }
 
 fn to_json(value: &Value) -> io::Result<Vec<u8>> {
     serde_json::to_vec(value).map_err(io::Error::from)
 }
 
-fn digest(content: &[u8]) -> String {
-    format!("sha256:{}", hex(content))
-}
-
-/// The SHA-256 of some content, in hexadecimal.
-pub(super) fn hex(content: &[u8]) -> String {
-    Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect()
+/// As an image names a blob.
+fn oci_digest(content: &[u8]) -> String {
+    format!("sha256:{}", digest::full(content))
 }
 
 #[cfg(test)]
@@ -151,7 +148,7 @@ mod tests {
         let blob = |descriptor: &Value| {
             let digest = descriptor["digest"].as_str().unwrap();
             let content = &files[&format!("blobs/{}", digest.replace(':', "/"))].1;
-            assert_eq!(super::digest(content), digest);
+            assert_eq!(oci_digest(content), digest);
             assert_eq!(descriptor["size"], content.len());
             content.clone()
         };
@@ -163,7 +160,7 @@ mod tests {
         assert_eq!(config["config"]["Entrypoint"][0], "/k3s-arc-standin");
         assert_eq!(config["config"]["Cmd"][0], "launcher");
         let layer = blob(&manifest["layers"][0]);
-        assert_eq!(config["rootfs"]["diff_ids"][0], super::digest(&layer));
+        assert_eq!(config["rootfs"]["diff_ids"][0], oci_digest(&layer));
         let (mode, program) = &self::files(&layer)["k3s-arc-standin"];
         assert_eq!((*mode, program.as_slice()), (0o755, archive().program));
     }

@@ -2,7 +2,8 @@
 
 use k3s_arc_emulator::container::Image;
 
-use super::{OciArchive, OciError, oci};
+use super::{OciArchive, OciError};
+use crate::digest;
 
 /// The stand-in's static binary, which the build script made.
 #[cfg(embedded_standin)]
@@ -66,7 +67,7 @@ impl Standin {
         }
         let program = PROGRAM.ok_or(StandinError::NotBuiltIn)?;
         // The tag is the content: a node that kept another build's image never runs it by mistake.
-        Ok(Self::BuiltIn { reference: format!("docker.io/k3s-arc/standin:{}", &oci::hex(program)[..12]) })
+        Ok(Self::BuiltIn { reference: format!("docker.io/k3s-arc/standin:{}", digest::short(program)) })
     }
 
     /// The full reference under which emulated nodes have it: the same as real ones, so that manifests need not differ. They run

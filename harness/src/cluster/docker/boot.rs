@@ -19,8 +19,8 @@ use testcontainers::bollard::{
 };
 use tokio::sync::Notify;
 
-use super::{DockerError, Making, cache, container::API_PORT, error, node, route::Route};
-use crate::cluster::{self, ClusterSpec, Packaged, ready, run::write_private};
+use super::{DockerError, Making, container::API_PORT, node, route::Route};
+use crate::cluster::{self, ClusterSpec, ExitCause, LogTail, Packaged, moved::refresh_dns, ready, run::write_private};
 
 /// Where K3s writes its kubeconfig.
 const KUBECONFIG: &str = "/etc/rancher/k3s/k3s.yaml";
@@ -81,7 +81,7 @@ impl Boot<'_> {
             self.stage.enter("an API that answers");
             ready::answering(&client).await;
             self.stage.enter("CoreDNS to be told the node's address");
-            let refreshed = cache::refresh_dns(&client, address, self.deadline).await;
+            let refreshed = refresh_dns(&client, address, self.deadline).await;
             refreshed.map_err(|source| DockerError::NotServed { source })?;
         }
         let served = ready::until_served(&client, self.spec, self.standin_image, self.deadline, &self.stage);
@@ -134,13 +134,13 @@ impl Boot<'_> {
             })
             .await;
         let lines = log.lines();
-        let (line, cause) = error::ExitCause::in_log(&lines).unzip();
-        DockerError::Exited { exit_code, cause, last_lines: error::LogTail::new(&lines, line) }
+        let (line, cause) = ExitCause::in_log(&lines).unzip();
+        DockerError::Exited { exit_code, cause, last_lines: LogTail::new(&lines, line) }
     }
 
     fn too_late(&self) -> DockerError {
         let missing = self.stage.now().to_owned();
-        DockerError::Deadline { after: self.deadline, missing, last_lines: error::LogTail::new(&self.log.lines(), None) }
+        DockerError::Deadline { after: self.deadline, missing, last_lines: LogTail::new(&self.log.lines(), None) }
     }
 }
 

@@ -34,13 +34,6 @@ const VOLUMES: [(&str, &str); 4] =
 /// The volume in which images and manifests are put before the start.
 pub(super) const DATA: (&str, &str) = VOLUMES[0];
 
-/// What flannel writes for the first server of a cluster with K3s's default network, on a bridge with an MTU of 1500.
-///
-/// A sandbox that is made before flannel has written it fails, and the kubelet tries again only 14 s later. With the
-/// file there from the start that race is gone; flannel writes its own over it.
-pub(in crate::cluster) const FLANNEL_SUBNET: &str =
-    "FLANNEL_NETWORK=10.42.0.0/16\nFLANNEL_SUBNET=10.42.0.1/24\nFLANNEL_MTU=1450\nFLANNEL_IPMASQ=true\n";
-
 /// The names of what a spec's cluster consists of in Docker.
 #[derive(Debug)]
 pub(super) struct Names {
@@ -157,7 +150,7 @@ struct K3s {
 impl K3s {
     fn new(spec: &ClusterSpec, restored: bool) -> Self {
         let (name, tag) = spec.k3s().split_for_testcontainers();
-        let subnet = if spec.has_default_network() { FLANNEL_SUBNET } else { "" };
+        let subnet = spec.flannel_subnet().unwrap_or_default();
         // A tmpfs hides what is copied into it before the start, so the file is written from inside. K3s stays the
         // container's first process, which it must be to arrange cgroups v2 for the kubelet.
         let start = r#"[ -z "$0" ] || { mkdir -p /run/flannel && printf %s "$0" >/run/flannel/subnet.env; }; exec /bin/k3s "$@""#;

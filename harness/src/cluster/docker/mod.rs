@@ -23,21 +23,15 @@ use testcontainers::bollard;
 
 use self::cache::{Cache, Stored};
 use self::endpoint::Endpoint;
+pub use self::{
+    endpoint::EndpointError, engine::client, error::DockerError, kind::Unsuitable, route::RouteError, ssh::TunnelError,
+};
 pub(super) use self::{
-    container::FLANNEL_SUBNET,
     engine::lacks,
     mark::is_marked,
     preload::saved_images,
     remove::{ownerless, remove_orphans, remove_run},
     ssh::end_tunnels,
-};
-pub use self::{
-    endpoint::EndpointError,
-    engine::client,
-    error::{DockerError, ExitCause, LogTail},
-    kind::Unsuitable,
-    route::RouteError,
-    ssh::TunnelError,
 };
 pub(crate) use self::{
     kind::{Kind, Maker},
@@ -46,7 +40,7 @@ pub(crate) use self::{
     survey::Engine,
 };
 use super::{
-    Boot, Capability, Cluster, ClusterRecord, ClusterSpec, Provider, ProviderError, Run,
+    Boot, Capability, Cluster, ClusterRecord, ClusterSpec, ExitCause, Provider, ProviderError, Run,
     run::{RUN_LABEL, SPEC_LABEL},
 };
 use crate::{config::CacheUse, diagnosis, image::Standin};
@@ -97,7 +91,7 @@ impl Docker {
             Making { engine: &engine, kind: &kind, endpoint: &endpoint, route: &route, run, spec, kubeconfig, names: &names };
         // The snapshotter is found out by trying: what the host's kernel and K3s's data directory allow is K3s's to say.
         match self.boot_with(&making).await {
-            Err(DockerError::Exited { cause: Some(error::ExitCause::Overlayfs), .. }) => {
+            Err(DockerError::Exited { cause: Some(ExitCause::Overlayfs), .. }) => {
                 tracing::warn!("overlayfs cannot be used here; starting K3s again with the slower native snapshotter");
                 remove::remove(&engine, &[(RUN_LABEL, run.id()), (SPEC_LABEL, &spec.digest())]).await?;
                 let native = spec.clone().server_argument("--snapshotter=native");

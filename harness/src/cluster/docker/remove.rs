@@ -17,9 +17,8 @@ use testcontainers::bollard::{
 
 use super::{DockerError, engine, mark};
 use crate::cluster::{
-    Removed,
-    process::Process,
-    run::{DIRECTORY_LABEL, HOST_LABEL, OWNER_LABEL, RUN_LABEL, host},
+    Removed, orphan,
+    run::{DIRECTORY_LABEL, RUN_LABEL, host},
 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +38,12 @@ struct Thing {
     labels: HashMap<String, String>,
 }
 
+impl Thing {
+    fn label(&self, name: &str) -> Option<&str> {
+        self.labels.get(name).map(String::as_str)
+    }
+}
+
 /// Removes every container, network and volume of a run, from the engine that its directory names. Gives what was removed.
 pub(in crate::cluster) async fn remove_run(directory: &Path, run: &str) -> Result<Vec<Removed>, DockerError> {
     remove(&engine::connect_to(&mark::endpoint(directory)?).await?, &[(RUN_LABEL, run)]).await
@@ -50,12 +55,12 @@ pub(super) async fn remove(engine: &Docker, labels: &[(&str, &str)]) -> Result<V
     remove_all(engine, list(engine, labels).await?).await
 }
 
-/// Removes what runs of this host left that nobody knows any more: their directory is gone (a temporary one, and the host was started
-/// anew), and so is the process that began them. Gives what was removed; nothing, where there is no engine to ask.
+/// Removes what runs of this host left that nobody knows any more. Gives what was removed; nothing, where there is no engine to ask.
 pub(in crate::cluster) async fn remove_orphans() -> Result<Vec<Removed>, DockerError> {
     let Ok(engine) = engine::connect().await else { return Ok(Vec::new()) };
     let mut things = list(&engine, vec![RUN_LABEL.to_owned()]).await?;
-    things.retain(|thing| is_orphan(&thing.labels, &host()));
+    let host = host();
+    things.retain(|thing| orphan::is_orphan(|label| thing.label(label), &host));
     remove_all(&engine, things).await
 }
 
@@ -64,19 +69,10 @@ pub(in crate::cluster) async fn remove_orphans() -> Result<Vec<Removed>, DockerE
 pub(in crate::cluster) async fn ownerless() -> Result<BTreeSet<(PathBuf, String)>, DockerError> {
     let Ok(engine) = engine::connect().await else { return Ok(BTreeSet::new()) };
     let things = list(&engine, vec![RUN_LABEL.to_owned()]).await?;
-    let ownerless = things.into_iter().filter(|thing| is_ownerless(&thing.labels, &host()));
-    let run = |thing: Thing| Some((thing.labels.get(DIRECTORY_LABEL)?.into(), thing.labels.get(RUN_LABEL)?.clone()));
+    let host = host();
+    let ownerless = things.iter().filter(|thing| orphan::is_ownerless(|label| thing.label(label), &host));
+    let run = |thing: &Thing| Some((thing.label(DIRECTORY_LABEL)?.into(), thing.label(RUN_LABEL)?.to_owned()));
     Ok(ownerless.filter_map(run).collect())
-}
-
-fn is_orphan(labels: &HashMap<String, String>, host: &str) -> bool {
-    is_ownerless(labels, host) && labels.get(DIRECTORY_LABEL).is_some_and(|directory| !Path::new(directory).exists())
-}
-
-fn is_ownerless(labels: &HashMap<String, String>, host: &str) -> bool {
-    // An engine may serve several hosts, and a process is known by its own alone.
-    labels.get(HOST_LABEL).is_some_and(|made_on| made_on == host)
-        && labels.get(OWNER_LABEL).and_then(|owner| Process::read(owner)).is_some_and(|owner| !owner.runs())
 }
 
 async fn list(engine: &Docker, labels: Vec<String>) -> Result<Vec<Thing>, DockerError> {
@@ -145,27 +141,5 @@ fn gone(removed: Result<(), BollardError>) -> Result<(), BollardError> {
             Ok(())
         }
         other => other,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_orphan_is_of_this_host_and_has_neither_directory_nor_owner() {
-        let directory = tempfile::tempdir().unwrap();
-        let (there, gone) = (directory.path().display().to_string(), directory.path().join("gone").display().to_string());
-        let this = Process::current();
-        let (lives, lived) = (this.label(), Process { started: 1, ..this }.label());
-        let is_orphan = |host: &str, directory: &str, owner: &str| {
-            let labels = [(HOST_LABEL, host), (DIRECTORY_LABEL, directory), (OWNER_LABEL, owner)];
-            is_orphan(&labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into(), "here")
-        };
-        assert!(is_orphan("here", &gone, &lived));
-        assert!(!is_orphan("elsewhere", &gone, &lived));
-        assert!(!is_orphan("here", &there, &lived), "it is kept");
-        assert!(!is_orphan("here", &gone, &lives), "it goes on");
-        assert!(!is_orphan("here", &gone, "no process"));
     }
 }

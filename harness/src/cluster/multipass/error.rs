@@ -4,10 +4,7 @@ use std::{io, path::PathBuf, time::Duration};
 
 use super::{command::CallError, info::AnswerError, size::Size};
 use crate::{
-    cluster::{
-        MachineState,
-        docker::{DockerError, ExitCause, LogTail},
-    },
+    cluster::{ExitCause, LogTail, MachineState, docker::DockerError},
     diagnosis::{self, Diagnosis},
 };
 

@@ -17,11 +17,7 @@ use super::{
     node::{VmNode, api, succeeded},
 };
 use crate::{
-    cluster::{
-        ClusterSpec, Run, client,
-        docker::{self, ExitCause, FLANNEL_SUBNET, LogTail},
-        run::write_private,
-    },
+    cluster::{ClusterSpec, ExitCause, LogTail, Run, client, docker, run::write_private},
     image::Standin,
 };
 
@@ -182,9 +178,9 @@ impl Installation<'_> {
 
     /// Starts K3s, and returns once it says that it is up; nothing if that takes longer.
     pub(super) async fn start(&self, node: &VmNode, limit: Duration) -> Result<Option<()>, MultipassError> {
-        if self.spec.has_default_network() {
+        if let Some(subnet) = self.spec.flannel_subnet() {
             let script = r#"mkdir -p /run/flannel && printf %s "$0" >/run/flannel/subnet.env"#;
-            let written = node.sudo(&["sh", "-c", script, FLANNEL_SUBNET], QUICK).await;
+            let written = node.sudo(&["sh", "-c", script, subnet], QUICK).await;
             let written = written.and_then(|output| succeeded("write /run/flannel/subnet.env", output));
             written.map_err(|source| MultipassError::of("prepare the VM for K3s", source))?;
         }

@@ -44,8 +44,8 @@ pub use self::{
 };
 pub(crate) use self::{info::Version, launch::Host};
 use super::{
-    Boot, Capability, Cluster, ClusterRecord, ClusterSpec, K3sImage, Machine, Provider, ProviderError, Run, client,
-    docker::LogTail, lost, ready,
+    Boot, Capability, Cluster, ClusterRecord, ClusterSpec, K3sImage, LogTail, Machine, Provider, ProviderError, Run, client,
+    lost, ready,
 };
 use crate::{config::Config, diagnosis, image::Standin, versions::K3sVersion};
 

@@ -20,9 +20,8 @@ use super::{
     warm::Cache,
 };
 use crate::cluster::{
-    Removed, Run,
-    process::Process,
-    run::{DIRECTORY_LABEL, HOST_LABEL, OWNER_LABEL, RUN_LABEL, SPEC_LABEL, host, write_private},
+    Removed, Run, orphan,
+    run::{DIRECTORY_LABEL, HOST_LABEL, RUN_LABEL, SPEC_LABEL, host, write_private},
 };
 
 /// In a run's directory: its VMs' files.
@@ -147,12 +146,6 @@ impl Note {
         self.labels.iter().find(|(label, _)| label == name).map(|(_, value)| value.as_str())
     }
 
-    fn is_orphan(&self, host: &str) -> bool {
-        self.label(HOST_LABEL) == Some(host)
-            && self.label(DIRECTORY_LABEL).is_some_and(|directory| !Path::new(directory).exists())
-            && self.label(OWNER_LABEL).and_then(Process::read).is_some_and(|owner| !owner.runs())
-    }
-
     /// Removes the VM for good, or gives it back to the cache that it is of.
     async fn remove(&self) -> Result<Gone, MultipassError> {
         let multipass = self.multipass().ok_or(MultipassError::NotInstalled)?;
@@ -240,8 +233,7 @@ pub(in crate::cluster) fn ownerless() -> Vec<(PathBuf, String)> {
     runs
 }
 
-/// Removes VMs of runs of this host that nobody knows any more: their directory is gone, and so is the process that began them.
-/// Gives what was removed.
+/// Removes VMs of runs of this host that nobody knows any more. Gives what was removed.
 pub(in crate::cluster) async fn remove_orphans() -> Result<Vec<Removed>, MultipassError> {
     match users() {
         Some(directory) => sweep(&directory, &host()).await,
@@ -251,7 +243,7 @@ pub(in crate::cluster) async fn remove_orphans() -> Result<Vec<Removed>, Multipa
 
 async fn sweep(directory: &Path, host: &str) -> Result<Vec<Removed>, MultipassError> {
     let mut removed = Vec::new();
-    for (path, note) in read(directory).into_iter().filter(|(_, note)| note.is_orphan(host)) {
+    for (path, note) in read(directory).into_iter().filter(|(_, note)| orphan::is_orphan(|label| note.label(label), host)) {
         match note.remove().await? {
             Gone::Removed => removed.push(Removed::Machine(note.name.clone())),
             Gone::NotThere if !note.launched && age(&path) < FORGOTTEN => continue,
@@ -270,6 +262,7 @@ fn age(path: &Path) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::{super::command::tests::scripted, *};
+    use crate::cluster::{process::Process, run::OWNER_LABEL};
 
     /// A `multipass` that notes what it is asked, and knows the VMs that are files of a directory.
     const SCRIPT: &str = r#"

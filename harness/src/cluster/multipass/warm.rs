@@ -14,18 +14,15 @@ use std::{
 };
 
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 
 use super::{
     MultipassError, Shape,
     command::{Input, Multipass},
     launch, remove,
 };
-use crate::cluster::{
-    ClusterSpec, Run,
-    docker::cache::{Cached, Cleared, State},
-    lock, process,
-    run::write_private,
+use crate::{
+    cluster::{Cached, CachedState, Cleared, ClusterSpec, Run, lock, process, run::write_private},
+    digest,
 };
 
 /// The layout of an entry's file, and of what is in its VM.
@@ -194,8 +191,7 @@ impl Entry {
         let (memory, disk) = (shape.memory.bytes(), shape.disk.bytes());
         let parts = Parts { format: FORMAT, k3s, command, standin, cpus: shape.cpus, memory, disk, release };
         // Plain data, so that serialising it cannot fail.
-        let json = serde_json::to_vec(&parts).unwrap_or_default();
-        let key: String = Sha256::digest(json).iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+        let key = digest::short(&serde_json::to_vec(&parts).unwrap_or_default());
         Self {
             format: FORMAT,
             // VMs are of the whole host, and files of one user.
@@ -252,10 +248,10 @@ pub fn list() -> Vec<Cached> {
 
 fn told(entry: &Entry) -> Cached {
     let state = match entry {
-        Entry { format, .. } if *format != FORMAT => State::OtherFormat,
-        Entry { whole: true, .. } => State::Whole,
-        _ if entry.is_in_use() => State::BeingFilled,
-        _ => State::HalfWritten,
+        Entry { format, .. } if *format != FORMAT => CachedState::OtherFormat,
+        Entry { whole: true, .. } => CachedState::Whole,
+        _ if entry.is_in_use() => CachedState::BeingFilled,
+        _ => CachedState::HalfWritten,
     };
     Cached {
         key: entry.key.clone(),
@@ -364,10 +360,10 @@ mod tests {
     fn an_entry_is_told_by_what_it_is() {
         let here = tempfile::tempdir().unwrap();
         let half = entry(here.path(), "a", false, 5);
-        assert_eq!(told(&half).state, State::HalfWritten);
-        assert_eq!(told(&Entry { user: Some(here.path().to_owned()), ..half.clone() }).state, State::BeingFilled);
-        assert_eq!(told(&Entry { format: 0, ..half.clone() }).state, State::OtherFormat);
+        assert_eq!(told(&half).state, CachedState::HalfWritten);
+        assert_eq!(told(&Entry { user: Some(here.path().to_owned()), ..half.clone() }).state, CachedState::BeingFilled);
+        assert_eq!(told(&Entry { format: 0, ..half.clone() }).state, CachedState::OtherFormat);
         let whole = told(&Entry { whole: true, ..half });
-        assert_eq!((whole.state, whole.in_use, whole.volume.as_str()), (State::Whole, false, "k3s-arc-warm-0-a"));
+        assert_eq!((whole.state, whole.in_use, whole.volume.as_str()), (CachedState::Whole, false, "k3s-arc-warm-0-a"));
     }
 }

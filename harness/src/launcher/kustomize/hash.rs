@@ -1,9 +1,9 @@
 //! The suffix by which the name of a generated object changes with its content. Ported from `api/hasher/hasher.go`.
 
 use serde_json::{Map, Value, json};
-use sha2::{Digest, Sha256};
 
 use super::{node::Node, resource::Resource};
+use crate::digest;
 
 /// The suffix for an object.
 pub(super) fn suffix(resource: &Resource) -> Result<String, String> {
@@ -29,9 +29,7 @@ pub(super) fn suffix(resource: &Resource) -> Result<String, String> {
     }
     let mut text = String::new();
     write(&Value::Object(encoded), &mut text);
-    let digest = Sha256::digest(text.as_bytes());
-    let hex: String = digest.iter().take(5).map(|byte| format!("{byte:02x}")).collect();
-    Ok(hex.chars().map(without_vowels).collect())
+    Ok(digest::full(text.as_bytes()).chars().take(10).map(without_vowels).collect())
 }
 
 /// So that no word comes out.

@@ -3,11 +3,10 @@
 use std::{io, os::unix::fs::MetadataExt, path::PathBuf};
 
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 use testcontainers::bollard::{Docker, errors::Error as BollardError};
 
 use super::super::DockerError;
-use crate::{cluster::ClusterSpec, image::Standin};
+use crate::{cluster::ClusterSpec, digest, image::Standin};
 
 /// Arguments by which K3s keeps its state elsewhere, or is one of several servers.
 const ELSEWHERE: [&str; 9] =
@@ -80,8 +79,7 @@ impl Parts {
     /// Twelve hexadecimal digits.
     fn digest(&self) -> String {
         // Plain data, so that serialising it cannot fail.
-        let json = serde_json::to_vec(self).unwrap_or_default();
-        Sha256::digest(json).iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+        digest::short(&serde_json::to_vec(self).unwrap_or_default())
     }
 }
 

@@ -13,15 +13,13 @@
 mod bounds;
 mod fill;
 mod key;
-mod moved;
 mod restore;
 mod store;
 
 use testcontainers::bollard::Docker;
 
-pub(in crate::cluster) use self::moved::refresh_dns;
 use self::restore::MOUNT;
-pub use self::store::{Cached, Cleared, State, clear, list};
+pub use self::store::{clear, list};
 pub(super) use self::{
     fill::fill,
     restore::{RESTORE, pin, refusal},

@@ -51,7 +51,8 @@ mod tests {
 
     use rstest::rstest;
 
-    use super::{super::super::LogTail, *};
+    use super::*;
+    use crate::cluster::LogTail;
 
     fn exited(exit_code: i64, line: &str) -> DockerError {
         DockerError::Exited { exit_code, cause: None, last_lines: LogTail(vec![line.to_owned()]) }

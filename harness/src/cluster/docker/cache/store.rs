@@ -21,6 +21,7 @@ use super::{
     super::{DockerError, engine},
     FORMAT, MOUNT,
 };
+use crate::cluster::{Cached, CachedState, Cleared};
 
 /// An entry's volume: the key.
 const KEY: &str = "k3s-arc.cache";
@@ -306,50 +307,13 @@ async fn file(engine: &Docker, container: &str, path: &str) -> Result<Option<Fil
     Ok(Some(File { text, modified }))
 }
 
-/// An entry of the cache, as `k3s-arc cache` shows it.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct Cached {
-    /// What it is found by; entries of one key are interchangeable.
-    pub key: String,
-    /// The Docker volume it is in, or the VM that it is.
-    pub volume: String,
-    /// The K3s image.
-    pub k3s: String,
-    /// How that K3s was started.
-    pub command: String,
-    /// Whether it can be booted from.
-    pub state: State,
-    /// Whether a container has it mounted, so that it cannot be removed.
-    pub in_use: bool,
-    /// Its size in bytes, once it is whole.
-    pub bytes: Option<u64>,
-    /// When it was made, in seconds since 1970.
-    pub made: u64,
-    /// When it was last booted from, in seconds since 1970.
-    pub used: Option<u64>,
-}
-
-/// Whether an entry can be booted from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum State {
-    /// It can.
-    Whole,
-    /// Not yet: a run fills it.
-    BeingFilled,
-    /// Its run was killed before it was whole.
-    HalfWritten,
-    /// Another version of this program made it.
-    OtherFormat,
-}
-
 impl From<&Stored> for Cached {
     fn from(entry: &Stored) -> Self {
         let state = match entry {
-            _ if entry.filling => State::BeingFilled,
-            _ if entry.is_of_another_format() => State::OtherFormat,
-            _ if entry.manifest.is_none() => State::HalfWritten,
-            _ => State::Whole,
+            _ if entry.filling => CachedState::BeingFilled,
+            _ if entry.is_of_another_format() => CachedState::OtherFormat,
+            _ if entry.manifest.is_none() => CachedState::HalfWritten,
+            _ => CachedState::Whole,
         };
         Self {
             key: entry.key.clone(),
@@ -373,17 +337,6 @@ pub async fn list() -> Result<Vec<Cached>, DockerError> {
     let mut entries = surveyed(&engine::connect().await?, HashMap::new()).await?;
     entries.sort_by_key(|entry| std::cmp::Reverse(entry.created));
     Ok(entries.iter().map(Cached::from).collect())
-}
-
-/// What became of an entry that was to go.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Cleared {
-    /// Its key.
-    pub key: String,
-    /// The Docker volume it was in, or the VM that it was.
-    pub volume: String,
-    /// Whether it is gone; a run that uses it keeps it.
-    pub removed: bool,
 }
 
 /// Removes the entries of these keys, or all; those that a run uses stay.
@@ -428,9 +381,9 @@ mod tests {
     fn what_can_be_booted_from_is_told_from_what_cannot() {
         let state = |entry: Stored| Cached::from(&entry).state;
         let whole = Stored::example("abc", 7);
-        assert_eq!(state(whole.clone()), State::Whole);
-        assert_eq!(state(Stored { manifest: None, ..whole.clone() }), State::HalfWritten);
-        assert_eq!(state(Stored { manifest: None, filling: true, ..whole.clone() }), State::BeingFilled);
-        assert_eq!(state(Stored { format: "0".to_owned(), ..whole }), State::OtherFormat);
+        assert_eq!(state(whole.clone()), CachedState::Whole);
+        assert_eq!(state(Stored { manifest: None, ..whole.clone() }), CachedState::HalfWritten);
+        assert_eq!(state(Stored { manifest: None, filling: true, ..whole.clone() }), CachedState::BeingFilled);
+        assert_eq!(state(Stored { format: "0".to_owned(), ..whole }), CachedState::OtherFormat);
     }
 }

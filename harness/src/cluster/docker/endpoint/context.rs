@@ -5,9 +5,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use sha2::{Digest, Sha256};
-
 use super::{Chosen, Endpoint, EndpointError, Environment, USUAL};
+use crate::digest;
 
 /// The context that means none: the usual socket.
 const NONE: &str = "default";
@@ -60,7 +59,7 @@ pub(super) fn chosen(environment: &Environment<'_>) -> Result<Option<Endpoint>, 
 }
 
 fn find(directory: &Path, name: String, by: String) -> Result<Endpoint, EndpointError> {
-    let id: String = Sha256::digest(&name).iter().map(|byte| format!("{byte:02x}")).collect();
+    let id = digest::full(name.as_bytes());
     let contexts = directory.join("contexts");
     let Some(meta) = read::<Meta>(&contexts.join("meta").join(&id).join("meta.json"))? else {
         return Err(EndpointError::NoContext { name, by });

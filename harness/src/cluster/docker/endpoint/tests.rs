@@ -1,9 +1,9 @@
 use std::{collections::HashMap, fs};
 
 use rstest::rstest;
-use sha2::{Digest, Sha256};
 
 use super::*;
+use crate::digest;
 
 /// The endpoint that is chosen with these variables set and these files there.
 fn chosen(variables: &[(&str, &str)], there: &[&str]) -> Result<Endpoint, EndpointError> {
@@ -21,7 +21,7 @@ fn address(variables: &[(&str, &str)], there: &[&str]) -> String {
 /// Docker's directory, with a context as `docker context create` of Docker 28.2 writes it.
 fn docker(name: &str, endpoint: &str, current: Option<&str>, has_tls: bool) -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
-    let id: String = Sha256::digest(name).iter().map(|byte| format!("{byte:02x}")).collect();
+    let id = digest::full(name.as_bytes());
     let meta = directory.path().join("contexts/meta").join(&id);
     fs::create_dir_all(&meta).unwrap();
     let text = format!(r#"{{"Name":"{name}","Metadata":{{}},"Endpoints":{{"docker":{endpoint}}}}}"#);
@@ -41,7 +41,7 @@ const LAB: &str = r#"{"Host":"ssh://lab@edge","SkipTLSVerify":false}"#;
 #[test]
 fn a_name_gives_the_directory_that_docker_gives_it() {
     // `docker context create lab`, Docker 28.2.
-    let id: String = Sha256::digest("lab").iter().map(|byte| format!("{byte:02x}")).collect();
+    let id = digest::full(b"lab");
     assert_eq!(id, "a51146d38077ff992eba84cf1d5e9b249073503eb74868699016153b031a38f7");
 }
 

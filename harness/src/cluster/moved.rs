@@ -14,7 +14,7 @@ use kube::{
 use crate::wait::{self, Seen};
 
 /// Lets CoreDNS begin anew once K3s has told it where the node is now. That it then answers is for the proof of the boot to find.
-pub(in crate::cluster) async fn refresh_dns(
+pub(super) async fn refresh_dns(
     client: &Client,
     address: &str,
     deadline: Duration,
