@@ -1,10 +1,10 @@
 //! What goes wrong with the machine that the node is, and on the way to it.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use futures::future::join;
 use k3s_arc_harness::fixture::{Target, Verdict};
-use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::api::core::v1::{Namespace, Pod};
 use kube::{
     Api, ResourceExt,
     api::{DeleteParams, ListParams},
@@ -136,6 +136,33 @@ async fn a_node_that_starts_again_is_waited_for(#[case] target: Target) -> Verdi
     }
     victim.is_mended().await;
     Ok(())
+}
+
+#[rstest]
+#[case::k3s(Target::K3s)]
+#[k3s_arc_harness::test(needs = CONTAINER)]
+async fn a_node_that_starts_again_at_another_address_keeps_its_pods_connected(#[case] target: Target) -> Verdict {
+    let victim = Victim::of(target, "machine", "a_node_that_starts_again_at_another_address_keeps_its_pods_connected").await?;
+    let before = restarts(&victim).await;
+    victim.start_elsewhere().await;
+    victim.is_mended().await;
+    // Each has started again with the node. One that does not come to the API ends, and is started again later and later.
+    for (pod, restarts) in restarts(&victim).await {
+        let before = before.get(&pod).copied().unwrap_or_default();
+        assert!(restarts <= before + 1, "{pod} was started again {} times", restarts - before);
+    }
+    Ok(())
+}
+
+/// How often the containers of K3s's own pods have been started again.
+async fn restarts(victim: &Victim) -> BTreeMap<String, i32> {
+    let pods: Api<Pod> = Api::namespaced(victim.cluster().client(), "kube-system");
+    let pods = pods.list(&ListParams::default()).await.expect("the API answers");
+    let restarts = |pod: Pod| {
+        let statuses = pod.status.iter().flat_map(|status| status.container_statuses.iter().flatten());
+        (pod.name_any(), statuses.map(|status| status.restart_count).sum())
+    };
+    pods.into_iter().map(restarts).collect()
 }
 
 #[rstest]

@@ -19,7 +19,11 @@ use kube::{
     api::{Patch, PatchParams, PostParams},
 };
 use serde_json::json;
-use testcontainers::bollard::Docker;
+use testcontainers::bollard::{
+    Docker,
+    models::{ContainerCreateBody, ContainerInspectResponse},
+    query_parameters::RemoveContainerOptionsBuilder,
+};
 
 use super::questions::{DOORBELL, LETTER};
 
@@ -97,6 +101,28 @@ impl Victim {
             Machine::Emulated(controls) => controls.start(),
             Machine::Vm => panic!("{NO_CONTAINER}"),
         }
+    }
+
+    /// Kills the node and starts it again, at another address: Docker gives it the lowest that is free, and its own is somebody else's by then.
+    pub(super) async fn start_elsewhere(&self) {
+        let Machine::Container { engine, name } = &self.machine else { panic!("{NO_CONTAINER}") };
+        let inspect = || async { engine.inspect_container(name, None).await.expect("the engine tells of the container") };
+        let before = inspect().await;
+        self.kill().await;
+        let labels = before.config.as_ref().and_then(|config| config.labels.clone());
+        let other = ContainerCreateBody {
+            image: before.config.as_ref().and_then(|config| config.image.clone()),
+            entrypoint: Some(vec!["sleep".to_owned(), "600".to_owned()]),
+            // Of the run, so that it goes with the run if this test is killed.
+            labels,
+            ..ContainerCreateBody::default()
+        };
+        let other = engine.create_container(None, other).await.expect("another container is made").id;
+        engine.start_container(&other, None).await.expect("the other container starts");
+        self.start().await;
+        let remove = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
+        engine.remove_container(&other, Some(remove)).await.expect("the other container is removed");
+        assert_ne!(address(&before), address(&inspect().await), "the node has another address now");
     }
 
     pub(super) async fn pause(&self) {
@@ -209,6 +235,11 @@ impl Victim {
         fs::write(&path, change(&before)).expect("the kubeconfig is writable");
         Restored { path, before }
     }
+}
+
+fn address(inspected: &ContainerInspectResponse) -> String {
+    let networks = inspected.network_settings.iter().flat_map(|settings| settings.networks.iter().flatten());
+    networks.filter_map(|(_, network)| network.ip_address.clone()).collect()
 }
 
 /// A K3s whose kubelet's disk is a tmpfs, so that it can be filled, and that soon says that it is not full any more.

@@ -31,6 +31,9 @@ const EXPOSED: [ContainerPort; 1] = [ContainerPort::Tcp(6443)];
 const VOLUMES: [(&str, &str); 4] =
     [("rancher", "/var/lib/rancher/k3s"), ("kubelet", "/var/lib/kubelet"), ("cni", "/var/lib/cni"), ("log", "/var/log")];
 
+/// What the container's shell does before it becomes K3s.
+const START: &str = include_str!("start.sh");
+
 /// The volume in which images and manifests are put before the start.
 pub(super) const DATA: (&str, &str) = VOLUMES[0];
 
@@ -151,10 +154,7 @@ impl K3s {
     fn new(spec: &ClusterSpec, restored: bool) -> Self {
         let (name, tag) = spec.k3s().split_for_testcontainers();
         let subnet = spec.flannel_subnet().unwrap_or_default();
-        // A tmpfs hides what is copied into it before the start, so the file is written from inside. K3s stays the
-        // container's first process, which it must be to arrange cgroups v2 for the kubelet.
-        let start = r#"[ -z "$0" ] || { mkdir -p /run/flannel && printf %s "$0" >/run/flannel/subnet.env; }; exec /bin/k3s "$@""#;
-        let script = if restored { format!("{}{start}", cache::RESTORE) } else { start.to_owned() };
+        let script = if restored { format!("{}{START}", cache::RESTORE) } else { START.to_owned() };
         let command = ["-c", &script, subnet].map(str::to_owned).into_iter().chain(spec.command()).collect();
         Self { name, tag, command }
     }

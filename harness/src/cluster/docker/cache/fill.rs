@@ -127,7 +127,7 @@ async fn copy(engine: &Docker, run: &Run, spec: &ClusterSpec, names: &Names, ent
         ..Mount::default()
     };
     let labels = run.labels(&spec.digest()).into_iter().chain([(store::FILLING.to_owned(), entry.key.clone())]);
-    let command = ["-c", include_str!("fill.sh"), FORMAT, &entry.address].map(str::to_owned);
+    let command = ["-c", include_str!("fill.sh"), FORMAT].map(str::to_owned);
     let body = ContainerCreateBody {
         image: Some(spec.k3s().to_string()),
         entrypoint: Some(vec!["/bin/sh".to_owned()]),

@@ -1,5 +1,5 @@
 # Runs in a container of its own: copies the frozen data directory of a K3s into a new cache entry, the manifest last.
-# $0 is the format, $1 the address that the K3s container has.
+# $0 is the format.
 set -e
 cache=/k3s-arc-cache
 cd /from
@@ -28,7 +28,6 @@ find . -type f -print0 | xargs -0 stat -c '%s %n' | sort >$cache/sizes
 cd $cache
 cat >manifest.partial <<END
 format=$0
-address=$1
 kilobytes=$(du -sk data | cut -f 1)
 lists=$(cat digests sizes | sha256sum | cut -d ' ' -f 1)
 END

@@ -29,7 +29,7 @@ use super::DockerError;
 use crate::{cluster::ClusterSpec, image::Standin};
 
 /// The layout of an entry and of its manifest; the scripts know it too.
-const FORMAT: &str = "1";
+const FORMAT: &str = "2";
 
 /// Where boots of one spec look for an entry, and put one.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ digest() { sha256sum | cut -d ' ' -f 1; }
 
 restore() {
     [ -s $cache/manifest ] || refuse 'half-written: it has no manifest'
-    [ "$(value format)" = 1 ] || refuse "of format $(value format), and not 1"
+    [ "$(value format)" = 2 ] || refuse "of format $(value format), and not 2"
     [ "$(cat $cache/digests $cache/sizes | digest)" = "$(value lists)" ] || refuse 'damaged: its lists of files are not what was written'
     touch $cache/used
     cp -a $cache/data/. $data/ || refuse 'not to be copied: see above'
@@ -21,16 +21,6 @@ restore() {
     # The node proves who it is by a password, which K3s keeps outside of its data directory.
     mkdir -p /etc/rancher/node && cp -p $cache/password /etc/rancher/node/password || refuse 'damaged: the password of its node is missing'
     cp $cache/pinned /run/k3s-arc-pinned
-
-    # The datastore knows the node, and its API server, by the address that the first container had. K3s ends when that one is not
-    # the node's; and were it another cluster's by now, one of the same keys, some requests would go there until K3s has forgotten it
-    # (15 s to 25 s). So it is this node's too for a while, and nobody outside hears of it.
-    address=$(value address)
-    if [ -n "$address" ] && ! ip -4 -o addr | grep -qF " $address/"; then
-        echo 1 >/proc/sys/net/ipv4/conf/all/arp_ignore
-        ip addr add "$address/32" dev lo
-        (sleep 60; ip addr del "$address/32" dev lo) >/dev/null 2>&1 &
-    fi
     touch $restored
 }
 
