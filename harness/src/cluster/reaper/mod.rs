@@ -21,7 +21,10 @@ use std::{
     time::Duration,
 };
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    time::Instant,
+};
 
 pub(super) use self::{clean::clean, expiry::Expiry, found::runs};
 pub use self::{
@@ -161,32 +164,31 @@ async fn end_members(directory: &Path) {
 async fn clean_for_good(directory: &Path, run: &str, patience: Duration) -> Result<Vec<Removed>, CleanError> {
     let mut removed = Vec::new();
     if docker::is_marked(directory) {
-        let mut pause = Duration::from_secs(1);
-        let since = tokio::time::Instant::now();
+        let ends = Instant::now() + patience;
         for later in LATER {
-            removed.append(&mut loop {
-                match docker::remove_run(directory, run).await {
-                    Ok(removed) => break removed,
-                    Err(source) if since.elapsed() > patience => return Err(CleanError::Docker { run: run.to_owned(), source }),
-                    Err(_) => tokio::time::sleep(pause).await,
-                }
-                pause = (pause * 2).min(Duration::from_secs(15));
-            });
+            let gone = persist(ends, async || docker::remove_run(directory, run).await).await;
+            removed.append(&mut gone.map_err(|source| CleanError::Docker { run: run.to_owned(), source })?);
             tokio::time::sleep(later).await;
         }
     }
     if multipass::has_vms(directory) {
-        let since = tokio::time::Instant::now();
-        removed.append(&mut loop {
-            match multipass::remove_run(directory, true).await {
-                Ok(removed) => break removed,
-                Err(source) if since.elapsed() > patience => return Err(CleanError::Multipass { run: run.to_owned(), source }),
-                Err(_) => tokio::time::sleep(Duration::from_secs(5)).await,
-            }
-        });
+        let gone = persist(Instant::now() + patience, async || multipass::remove_run(directory, true).await).await;
+        removed.append(&mut gone.map_err(|source| CleanError::Multipass { run: run.to_owned(), source })?);
     }
     removed.append(&mut clean(directory, run).await?);
     Ok(removed)
+}
+
+/// Tries until it works, ever less often; what came back last, once it is over.
+async fn persist<T, E>(ends: Instant, attempt: impl AsyncFn() -> Result<T, E>) -> Result<T, E> {
+    let mut pause = Duration::from_secs(1);
+    loop {
+        match attempt().await {
+            Err(_) if Instant::now() < ends => tokio::time::sleep(pause).await,
+            outcome => return outcome,
+        }
+        pause = (pause * 2).min(Duration::from_secs(15));
+    }
 }
 
 /// Whether a run's clusters go with it. A run that made none leaves nothing worth keeping.
