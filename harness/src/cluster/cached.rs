@@ -13,7 +13,7 @@ pub struct Cached {
     pub command: String,
     /// Whether it can be booted from.
     pub state: CachedState,
-    /// Whether a container has it mounted, so that it cannot be removed.
+    /// Whether a run uses it, so that it cannot be removed.
     pub in_use: bool,
     /// Its size in bytes, once it is whole.
     pub bytes: Option<u64>,

@@ -81,23 +81,6 @@ impl ExitCause {
             Self::NotPrivileged => "the container may not do what K3s needs",
         }
     }
-
-    pub(super) fn remedy(&self) -> &'static str {
-        match self {
-            Self::CgroupV1 => {
-                "boot the host with cgroup v2 (systemd.unified_cgroup_hierarchy=1), take a K3s before v1.35, \
-                 or add --kubelet-arg=fail-cgroupv1=false to the spec"
-            }
-            Self::PortTaken => "end what listens there, or take the conflicting argument out of the spec",
-            Self::NoSpace => "`docker system df` shows what takes it; a K3s needs about 2 GB",
-            Self::BadArgument => "`docker run --rm <image> server --help` lists what this version takes",
-            Self::Overlayfs => "add --snapshotter=native to the spec",
-            Self::TooManyFiles => {
-                "raise the limit (`sudo sysctl fs.inotify.max_user_instances=512`), or end other clusters; `k3s-arc doctor` tells how many are used"
-            }
-            Self::NotPrivileged => "K3s needs a privileged container on an engine that is not rootless",
-        }
-    }
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 mod cached;
 mod choice;
 pub(crate) mod client;
+mod coredns;
 pub mod docker;
 mod emulator;
 pub(crate) mod existing;
@@ -11,7 +12,6 @@ mod k3s;
 mod kept;
 mod lease;
 mod lock;
-mod moved;
 pub mod multipass;
 mod node;
 mod orphan;

@@ -152,6 +152,12 @@ impl ClusterSpec {
             .collect()
     }
 
+    /// Whether an argument says where the API is, or has a file say it.
+    pub(super) fn advertises(&self) -> bool {
+        let says = ["--advertise-address", "--config", "-c"];
+        self.server_arguments.iter().any(|argument| says.iter().any(|say| argument.starts_with(say)))
+    }
+
     /// What `/run/flannel/subnet.env` will hold, where the pod network is K3s's default one, so that it is known before the start.
     ///
     /// A sandbox that is made before flannel has written it fails, and the kubelet tries again only 14 s later. With the

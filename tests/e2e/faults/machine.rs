@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, time::Duration};
 
 use futures::future::join;
 use k3s_arc_harness::fixture::{Target, Verdict};
-use k8s_openapi::api::core::v1::{Namespace, Pod};
+use k8s_openapi::api::{
+    core::v1::{Namespace, Pod},
+    discovery::v1::EndpointSlice,
+};
 use kube::{
     Api, ResourceExt,
     api::{DeleteParams, ListParams},
@@ -143,15 +146,23 @@ async fn a_node_that_starts_again_is_waited_for(#[case] target: Target) -> Verdi
 #[k3s_arc_harness::test(needs = CONTAINER)]
 async fn a_node_that_starts_again_at_another_address_keeps_its_pods_connected(#[case] target: Target) -> Verdict {
     let victim = Victim::of(target, "machine", "a_node_that_starts_again_at_another_address_keeps_its_pods_connected").await?;
-    let before = restarts(&victim).await;
+    let before = (restarts(&victim).await, known_at(&victim).await);
     victim.start_elsewhere().await;
     victim.is_mended().await;
+    assert_eq!(known_at(&victim).await, before.1, "pods are told the same address of the API");
     // Each has started again with the node. One that does not come to the API ends, and is started again later and later.
     for (pod, restarts) in restarts(&victim).await {
-        let before = before.get(&pod).copied().unwrap_or_default();
+        let before = before.0.get(&pod).copied().unwrap_or_default();
         assert!(restarts <= before + 1, "{pod} was started again {} times", restarts - before);
     }
     Ok(())
+}
+
+/// The addresses that the API's Service leads to.
+async fn known_at(victim: &Victim) -> Vec<String> {
+    let slices: Api<EndpointSlice> = Api::namespaced(victim.cluster().client(), "default");
+    let slice = slices.get("kubernetes").await.expect("the API has a Service");
+    slice.endpoints.into_iter().flat_map(|endpoint| endpoint.addresses).collect()
 }
 
 /// How often the containers of K3s's own pods have been started again.

@@ -1,6 +1,6 @@
 //! The cluster that faults are done to, and how they are done: to a container, or to what the emulator plays for one.
 
-use std::{fs, time::Duration};
+use std::{collections::BTreeSet, fs, time::Duration};
 
 use k3s_arc_harness::{
     check::{Access, Check, Evidence},
@@ -103,26 +103,35 @@ impl Victim {
         }
     }
 
-    /// Kills the node and starts it again, at another address: Docker gives it the lowest that is free, and its own is somebody else's by then.
+    /// Kills the node and starts it again at another address: its own is another container's by then.
     pub(super) async fn start_elsewhere(&self) {
         let Machine::Container { engine, name } = &self.machine else { panic!("{NO_CONTAINER}") };
         let inspect = || async { engine.inspect_container(name, None).await.expect("the engine tells of the container") };
         let before = inspect().await;
         self.kill().await;
         let labels = before.config.as_ref().and_then(|config| config.labels.clone());
-        let other = ContainerCreateBody {
+        let body = ContainerCreateBody {
             image: before.config.as_ref().and_then(|config| config.image.clone()),
             entrypoint: Some(vec!["sleep".to_owned(), "600".to_owned()]),
             // Of the run, so that it goes with the run if this test is killed.
             labels,
             ..ContainerCreateBody::default()
         };
-        let other = engine.create_container(None, other).await.expect("another container is made").id;
-        engine.start_container(&other, None).await.expect("the other container starts");
+        let mut others = Vec::new();
+        // Docker gives each the first address that is free, and some before the node's may be.
+        while !others.iter().any(|(_, at)| *at == addresses(&before)) {
+            assert!(others.len() < 20, "the node's address is nobody's: {others:?}");
+            let id = engine.create_container(None, body.clone()).await.expect("another container is made").id;
+            engine.start_container(&id, None).await.expect("the other container starts");
+            let at = addresses(&engine.inspect_container(&id, None).await.expect("the engine tells of the other container"));
+            others.push((id, at));
+        }
         self.start().await;
-        let remove = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
-        engine.remove_container(&other, Some(remove)).await.expect("the other container is removed");
-        assert_ne!(address(&before), address(&inspect().await), "the node has another address now");
+        for (id, _) in others {
+            let remove = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
+            engine.remove_container(&id, Some(remove)).await.expect("the other container is removed");
+        }
+        assert_ne!(addresses(&before), addresses(&inspect().await), "the node has another address now");
     }
 
     pub(super) async fn pause(&self) {
@@ -237,7 +246,8 @@ impl Victim {
     }
 }
 
-fn address(inspected: &ContainerInspectResponse) -> String {
+/// The addresses of a container, as many as it has networks.
+fn addresses(inspected: &ContainerInspectResponse) -> BTreeSet<String> {
     let networks = inspected.network_settings.iter().flat_map(|settings| settings.networks.iter().flatten());
     networks.filter_map(|(_, network)| network.ip_address.clone()).collect()
 }

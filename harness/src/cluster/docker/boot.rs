@@ -20,7 +20,7 @@ use testcontainers::bollard::{
 use tokio::sync::Notify;
 
 use super::{DockerError, Making, container::API_PORT, node, route::Route};
-use crate::cluster::{self, ClusterSpec, ExitCause, LogTail, Packaged, moved::refresh_dns, ready, run::write_private};
+use crate::cluster::{self, ClusterSpec, ExitCause, LogTail, Packaged, coredns::refresh_dns, ready, run::write_private};
 
 /// Where K3s writes its kubeconfig.
 const KUBECONFIG: &str = "/etc/rancher/k3s/k3s.yaml";

@@ -31,8 +31,15 @@ const EXPOSED: [ContainerPort; 1] = [ContainerPort::Tcp(6443)];
 const VOLUMES: [(&str, &str); 4] =
     [("rancher", "/var/lib/rancher/k3s"), ("kubelet", "/var/lib/kubelet"), ("cni", "/var/lib/cni"), ("log", "/var/log")];
 
-/// What the container's shell does before it becomes K3s.
+/// How the container's shell becomes K3s.
 const START: &str = include_str!("start.sh");
+
+/// Where K3s says that its API is, for its pods and itself; the node has this address, too ([`START`]).
+///
+/// By itself K3s says the address that Docker gave the container, which is another one when it starts again, or from the cache; the
+/// datastore goes on naming the old one for 15 s to 25 s. Connections that go there fail, or come to another cluster of the same keys.
+/// This one is never another's: it is reserved for documentation (RFC 5737).
+const ADVERTISED: &str = "--advertise-address=192.0.2.1";
 
 /// The volume in which images and manifests are put before the start.
 pub(super) const DATA: (&str, &str) = VOLUMES[0];
@@ -155,7 +162,8 @@ impl K3s {
         let (name, tag) = spec.k3s().split_for_testcontainers();
         let subnet = spec.flannel_subnet().unwrap_or_default();
         let script = if restored { format!("{}{START}", cache::RESTORE) } else { START.to_owned() };
-        let command = ["-c", &script, subnet].map(str::to_owned).into_iter().chain(spec.command()).collect();
+        let advertised = (!spec.advertises()).then(|| ADVERTISED.to_owned());
+        let command = ["-c", &script, subnet].map(str::to_owned).into_iter().chain(spec.command()).chain(advertised).collect();
         Self { name, tag, command }
     }
 }

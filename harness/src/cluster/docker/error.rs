@@ -154,7 +154,7 @@ pub enum DockerError {
     Standin(#[from] crate::image::StandinError),
     /// K3s ended while it booted.
     #[error("K3s ended with exit code {exit_code} while it booted{}", .cause.as_ref().map_or(String::new(), |cause| format!(": {}", cause.name())))]
-    #[diagnostic(code(k3s_arc::docker::exited), help("{}", .cause.as_ref().map_or(NO_CAUSE, ExitCause::remedy)))]
+    #[diagnostic(code(k3s_arc::docker::exited), help("{}", remedy(*.cause)))]
     Exited {
         /// The container's exit code.
         exit_code: i64,
@@ -221,7 +221,23 @@ pub enum DockerError {
     },
 }
 
-const NO_CAUSE: &str = "K3s's last lines name the cause; arguments of the spec are the likeliest";
+fn remedy(cause: Option<ExitCause>) -> &'static str {
+    match cause {
+        Some(ExitCause::CgroupV1) => {
+            "boot the host with cgroup v2 (systemd.unified_cgroup_hierarchy=1), take a K3s before v1.35, \
+             or add --kubelet-arg=fail-cgroupv1=false to the spec"
+        }
+        Some(ExitCause::PortTaken) => "end what listens there, or take the conflicting argument out of the spec",
+        Some(ExitCause::NoSpace) => "`docker system df` shows what takes it; a K3s needs about 2 GB",
+        Some(ExitCause::BadArgument) => "`docker run --rm <image> server --help` lists what this version takes",
+        Some(ExitCause::Overlayfs) => "add --snapshotter=native to the spec",
+        Some(ExitCause::TooManyFiles) => {
+            "raise the limit (`sudo sysctl fs.inotify.max_user_instances=512`), or end other clusters; `k3s-arc doctor` tells how many are used"
+        }
+        Some(ExitCause::NotPrivileged) => "K3s needs a privileged container on an engine that is not rootless",
+        None => "K3s's last lines name the cause; arguments of the spec are the likeliest",
+    }
+}
 
 fn list(images: &[String]) -> String {
     if images.is_empty() { "none".to_owned() } else { images.join(", ") }

@@ -268,7 +268,7 @@ pub enum MultipassError {
     },
     /// K3s ended while it started.
     #[error("K3s does not start in the VM{}", .cause.as_ref().map_or(String::new(), |cause| format!(": {}", cause.name())))]
-    #[diagnostic(code(k3s_arc::multipass::exited), help("{}", remedy(.cause.as_ref())))]
+    #[diagnostic(code(k3s_arc::multipass::exited), help("{}", remedy(*.cause)))]
     Exited {
         /// The cause, if it is one of those known.
         cause: Option<ExitCause>,
@@ -335,14 +335,23 @@ pub enum MultipassError {
     Docker(#[from] DockerError),
 }
 
-fn remedy(cause: Option<&ExitCause>) -> &'static str {
+fn remedy(cause: Option<ExitCause>) -> &'static str {
     match cause {
+        Some(ExitCause::CgroupV1) => "take a release of Ubuntu since 22.04 in K3S_ARC_MULTIPASS_RELEASE, which have cgroup v2",
+        Some(ExitCause::PortTaken) => {
+            "take the conflicting argument out of the spec: nothing else of the VM listens where K3s does"
+        }
         Some(ExitCause::NoSpace) => "give the VM a larger disk in K3S_ARC_MULTIPASS_DISK",
         Some(ExitCause::BadArgument) => {
             "take the argument out of the spec: `k3s server --help` in the VM lists what this version takes"
         }
-        Some(ExitCause::CgroupV1) => "take a release of Ubuntu since 22.04 in K3S_ARC_MULTIPASS_RELEASE, which have cgroup v2",
-        Some(cause) => cause.remedy(),
+        Some(ExitCause::Overlayfs) => "add --snapshotter=native to the spec",
+        Some(ExitCause::TooManyFiles) => {
+            "raise the limits in the image that K3S_ARC_MULTIPASS_RELEASE names, or take Ubuntu's own"
+        }
+        Some(ExitCause::NotPrivileged) => {
+            "K3s needs a VM that lets root mount, and change kernel settings: take an image of Ubuntu's own"
+        }
         None => "K3s's last lines name the cause; arguments of the spec are the likeliest",
     }
 }

@@ -7,7 +7,7 @@ use kube::{Api, Client};
 
 use super::MultipassError;
 use crate::{
-    cluster::{ClusterSpec, Packaged, moved::refresh_dns, ready},
+    cluster::{ClusterSpec, Packaged, coredns::refresh_dns, ready},
     wait::{self, Seen},
 };
 

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::cluster::{
     Removed, Run, orphan,
-    run::{DIRECTORY_LABEL, HOST_LABEL, RUN_LABEL, SPEC_LABEL, host, write_private},
+    run::{DIRECTORY_LABEL, RUN_LABEL, SPEC_LABEL, host, write_private},
 };
 
 /// In a run's directory: its VMs' files.
@@ -222,11 +222,12 @@ pub(super) async fn remove_spec(notes: &Notes, spec_digest: &str) -> Result<(), 
     Ok(())
 }
 
-/// The directories and ids of runs of this host that have VMs, wherever this user has them.
+/// The runs of this host, with their directories, that have VMs and whose owner is gone.
 pub(in crate::cluster) fn ownerless() -> Vec<(PathBuf, String)> {
     let host = host();
-    let of_host = read(&users().unwrap_or_default()).into_iter().filter(|(_, note)| note.label(HOST_LABEL) == Some(&host));
-    let mut runs: Vec<_> = of_host
+    let notes = read(&users().unwrap_or_default()).into_iter();
+    let mut runs: Vec<_> = notes
+        .filter(|(_, note)| orphan::is_ownerless(|label| note.label(label), &host))
         .filter_map(|(_, note)| Some((PathBuf::from(note.label(DIRECTORY_LABEL)?), note.label(RUN_LABEL)?.to_owned())))
         .collect();
     runs.dedup();
@@ -262,7 +263,10 @@ fn age(path: &Path) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::{super::command::tests::scripted, *};
-    use crate::cluster::{process::Process, run::OWNER_LABEL};
+    use crate::cluster::{
+        process::Process,
+        run::{HOST_LABEL, OWNER_LABEL},
+    };
 
     /// A `multipass` that notes what it is asked, and knows the VMs that are files of a directory.
     const SCRIPT: &str = r#"

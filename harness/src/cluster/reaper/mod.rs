@@ -175,7 +175,7 @@ async fn clean_for_good(directory: &Path, run: &str, patience: Duration) -> Resu
         let gone = persist(Instant::now() + patience, async || multipass::remove_run(directory, true).await).await;
         removed.append(&mut gone.map_err(|source| CleanError::Multipass { run: run.to_owned(), source })?);
     }
-    removed.append(&mut clean(directory, run).await?);
+    removed.append(&mut persist(Instant::now() + patience, async || clean(directory, run).await).await?);
     Ok(removed)
 }
 

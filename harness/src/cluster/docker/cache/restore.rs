@@ -6,7 +6,7 @@ use crate::cluster::NodeAccess;
 /// Where an entry is mounted.
 pub(super) const MOUNT: &str = "/k3s-arc-cache";
 
-/// What the container's shell does before it becomes K3s.
+/// What the container's shell does first; it goes on with how it becomes K3s.
 pub(in super::super) const RESTORE: &str = include_str!("restore.sh");
 
 /// The exit code by which [`RESTORE`] says that an entry is no good.
