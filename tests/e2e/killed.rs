@@ -146,12 +146,17 @@ impl Runs {
             Kill::Run(signal) => kill_process(run, signal),
             Kill::Group(signal) => kill_process_group(run, signal),
             Kill::ReaperToo => {
-                let others =
-                    self.processes().into_iter().filter(|process| *process != run && !beside.processes.contains(process));
-                for reaper in others {
-                    let _ = kill_process(reaper, Signal::KILL);
+                let mut others = self.processes();
+                others.retain(|process| *process != run && !beside.processes.contains(process));
+                for reaper in &others {
+                    let _ = kill_process(*reaper, Signal::KILL);
                 }
-                kill_process(run, Signal::KILL)
+                let killed = kill_process(run, Signal::KILL);
+                // On a host that is busy they take a while to go, and until then they hold what the next run would take.
+                while self.processes().iter().any(|process| others.contains(process)) {
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+                killed
             }
         };
     }

@@ -136,8 +136,9 @@ impl Run {
         let directory = base.join(&record.id);
         private_directory(&directory)?;
         let run = Self { record, directory };
-        run.enrol()?;
+        // First of all: until there is a reaper, nobody removes the directory of a process that is killed.
         run.ensure_reaper()?;
+        run.enrol()?;
         Ok(run)
     }
 

@@ -147,7 +147,7 @@ pub(in crate::cluster) async fn clean(directory: &Path, run: &str) -> Result<Vec
     removed.extend(gone.map_err(|source| CleanError::Multipass { run: run.to_owned(), source })?);
     let gone = existing::clean(directory).await.map_err(|source| CleanError::Existing { run: run.to_owned(), source })?;
     removed.extend(gone.into_iter().map(Removed::Object));
-    match remove_tree(directory) {
+    match remove_directory(directory) {
         Ok(()) => removed.push(Removed::Directory(directory.to_owned())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(source) => return Err(CleanError::Directory { run: run.to_owned(), source }),
@@ -157,6 +157,30 @@ pub(in crate::cluster) async fn clean(directory: &Path, run: &str) -> Result<Vec
         let _ = fs::remove_dir(base);
     }
     Ok(removed)
+}
+
+/// Removes a run's directory.
+fn remove_directory(directory: &Path) -> io::Result<()> {
+    for path in record_last(directory)? {
+        let is_directory = fs::symlink_metadata(&path).is_ok_and(|found| found.is_dir());
+        match if is_directory { remove_tree(&path) } else { fs::remove_file(&path) } {
+            // The run itself and its reaper may do it at once.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            removed => removed?,
+        }
+    }
+    remove_tree(directory)
+}
+
+/// What is in a run's directory, the run's record last: whoever removes it may be killed, and only by that does the next one know that
+/// there is something left.
+fn record_last(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        paths.push(entry?.path());
+    }
+    paths.sort_by_key(|path| path.ends_with(RECORD));
+    Ok(paths)
 }
 
 /// Removes a directory and all below it. The folders of an emulated node have the modes that pods gave them, which may keep out their
@@ -236,6 +260,19 @@ mod tests {
         write(&gone);
         fs::set_permissions(&directory, fs::Permissions::from_mode(0o755)).unwrap();
         assert!(!is_abandoned(), "others could have written there");
+    }
+
+    #[test]
+    fn what_tells_that_there_is_a_run_is_removed_last() {
+        let directory = tempfile::tempdir().unwrap();
+        let files: Vec<_> = (0..20).map(|number| number.to_string()).chain([RECORD.to_owned()]).collect();
+        for file in &files {
+            fs::write(directory.path().join(file), "").unwrap();
+        }
+        let paths = record_last(directory.path()).unwrap();
+        assert_eq!((paths.len(), paths.last()), (files.len(), Some(&directory.path().join(RECORD))));
+        remove_directory(directory.path()).unwrap();
+        assert!(!directory.path().exists());
     }
 
     #[tokio::test]
