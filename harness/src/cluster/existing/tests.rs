@@ -6,7 +6,7 @@ use k3s_arc_emulator::Emulator;
 use k8s_openapi::{
     api::{
         authentication::v1::TokenRequest,
-        core::v1::{Namespace as Object, PersistentVolume, ServiceAccount},
+        core::v1::{Namespace as Object, Node, PersistentVolume, ServiceAccount},
         rbac::v1::{ClusterRole, ClusterRoleBinding},
     },
     apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
@@ -23,6 +23,7 @@ use crate::{
     config::LauncherImage,
     image,
     launcher::{Launch, LaunchOptions},
+    wait::{self, Seen, Selection},
 };
 
 const RUN: &str = "run-1";
@@ -44,7 +45,15 @@ impl Edge {
         let lease = directory.path().join(super::super::reaper::CLUSTERS).join("lease");
         std::fs::create_dir_all(&lease).unwrap();
         let kubeconfig = lease.join(super::super::lease::KUBECONFIG);
-        Self { emulator: builder.start().await.unwrap(), directory, kubeconfig }
+        let emulator = builder.start().await.unwrap();
+        // A cluster that exists has come up.
+        let nodes: Api<Node> = Api::all(emulator.client().await.unwrap());
+        let up = wait::until(nodes, Selection::default(), "the node takes pods", Duration::from_secs(30), |nodes| {
+            let tainted = nodes.iter().any(|node| node.spec.as_ref().is_some_and(|spec| spec.taints.is_some()));
+            if nodes.is_empty() || tainted { Seen::NotYet("it does not".to_owned()) } else { Seen::Done(()) }
+        });
+        up.await.unwrap();
+        Self { emulator, directory, kubeconfig }
     }
 
     /// The cluster by its administrator's kubeconfig, which is changed before.
