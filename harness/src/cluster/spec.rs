@@ -8,6 +8,15 @@ use crate::digest;
 /// What flannel writes for the first server of a cluster with K3s's default network, on a bridge with an MTU of 1500.
 const FLANNEL_SUBNET: &str = "FLANNEL_NETWORK=10.42.0.0/16\nFLANNEL_SUBNET=10.42.0.1/24\nFLANNEL_MTU=1450\nFLANNEL_IPMASQ=true\n";
 
+/// What names K3s's configuration file: <https://docs.k3s.io/installation/configuration#configuration-file>.
+const CONFIG: [&str; 2] = ["--config", "-c"];
+
+/// Requests a second that the controller manager may make, and how many at once after a pause. Its defaults are 20 and 30
+/// (<https://kubernetes.io/docs/reference/command-line-tools-reference/kube-controller-manager/>), at which its controllers take 5 s to
+/// start, one after another, and K3s 2 s to 3 s longer to serve a first pod.
+const CONTROLLER_REQUESTS: [&str; 2] =
+    ["--kube-controller-manager-arg=kube-api-qps=200", "--kube-controller-manager-arg=kube-api-burst=400"];
+
 /// A component that K3s brings along and that `--disable` leaves out:
 /// <https://docs.k3s.io/installation/packaged-components>.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
@@ -142,20 +151,26 @@ impl ClusterSpec {
         !self.disabled.contains(&component)
     }
 
-    /// The arguments of `k3s`, `server` first.
+    /// The arguments of `k3s`, `server` first. Those that were asked for come last: of two that say the same, Kubernetes takes the later.
     pub(crate) fn command(&self) -> Vec<String> {
         let disabled = self.disabled.iter().map(|component| format!("--disable={}", component.name()));
+        // Arguments for a component replace all that a file has for it.
+        let requests = (!self.says(&CONFIG)).then_some(CONTROLLER_REQUESTS).into_iter().flatten().map(str::to_owned);
         ["server".to_owned(), format!("--node-name={}", self.node_name)]
             .into_iter()
             .chain(disabled)
+            .chain(requests)
             .chain(self.server_arguments.iter().cloned())
             .collect()
     }
 
     /// Whether an argument says where the API is, or has a file say it.
     pub(super) fn advertises(&self) -> bool {
-        let says = ["--advertise-address", "--config", "-c"];
-        self.server_arguments.iter().any(|argument| says.iter().any(|say| argument.starts_with(say)))
+        self.says(&["--advertise-address"]) || self.says(&CONFIG)
+    }
+
+    fn says(&self, arguments: &[&str]) -> bool {
+        self.server_arguments.iter().any(|said| arguments.iter().any(|argument| said.starts_with(argument)))
     }
 
     /// What `/run/flannel/subnet.env` will hold, where the pod network is K3s's default one, so that it is known before the start.
@@ -163,8 +178,7 @@ impl ClusterSpec {
     /// A sandbox that is made before flannel has written it fails, and the kubelet tries again only 14 s later. With the
     /// file there from the start that race is gone; flannel writes its own over it.
     pub(super) fn flannel_subnet(&self) -> Option<&'static str> {
-        let changes = ["--cluster-cidr", "--flannel", "--config", "-c", "--disable-network-policy"];
-        let is_changed = self.server_arguments.iter().any(|argument| changes.iter().any(|change| argument.starts_with(change)));
+        let is_changed = self.says(&["--cluster-cidr", "--flannel", "--disable-network-policy"]) || self.says(&CONFIG);
         (!is_changed).then_some(FLANNEL_SUBNET)
     }
 
@@ -193,10 +207,18 @@ mod tests {
                 "--disable=coredns",
                 "--disable=servicelb",
                 "--disable=traefik",
+                "--kube-controller-manager-arg=kube-api-qps=200",
+                "--kube-controller-manager-arg=kube-api-burst=400",
                 "--kubelet-arg=max-pods=20"
             ]
         );
         assert!(!spec.has(Packaged::Coredns) && spec.has(Packaged::MetricsServer));
+    }
+
+    #[test]
+    fn what_a_file_says_of_the_controller_manager_stays() {
+        let command = ClusterSpec::new(K3sImage::default()).server_argument("--config=/etc/k3s.yaml").command();
+        assert!(!command.iter().any(|argument| argument.contains("controller-manager")), "{command:?}");
     }
 
     #[test]
