@@ -27,11 +27,18 @@ impl Kind {
 
     /// Boots a cluster, ends it once it has been served, and tells what it was booted from.
     async fn boot(&self, which: &str) -> Result<Boot, FixtureError> {
+        self.boot_somewhere(which).await.map(|(boot, _)| boot)
+    }
+
+    /// The same, with the address that its container had.
+    async fn boot_somewhere(&self, which: &str) -> Result<(Boot, String), FixtureError> {
         let spec = ClusterSpec::new(self.config.k3s.clone()).server_argument(&self.argument).private(which);
         let cluster = Fixture::with_spec(self.config.clone(), spec, Access::Alone).await?.cluster();
         let machine = cluster.node().machine().await.expect("the engine tells of the container");
-        docker(&["rm", "--force", "--volumes", &machine.expect("the node is a container").name]);
-        Ok(cluster.boot().clone())
+        let container = machine.expect("the node is a container").name;
+        let at = address(&container);
+        docker(&["rm", "--force", "--volumes", &container]);
+        Ok((cluster.boot().clone(), at))
     }
 
     async fn entries(&self) -> Vec<Cached> {
@@ -64,6 +71,33 @@ fn docker(arguments: &[&str]) -> String {
     String::from_utf8_lossy(&ran.stdout).into_owned()
 }
 
+fn address(container: &str) -> String {
+    let each = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}";
+    docker(&["inspect", "--format", each, container]).trim().to_owned()
+}
+
+/// Containers that do nothing, one of which has an address. They would end by themselves.
+struct Occupied(Vec<String>);
+
+impl Occupied {
+    fn address(wanted: &str, image: &str) -> Self {
+        let mut others = Self(Vec::new());
+        // Docker gives each the first address that is free, and some before the wanted one may be.
+        while !others.0.iter().any(|other| address(other) == wanted) {
+            assert!(others.0.len() < 20, "{wanted} is nobody's");
+            let id = docker(&["run", "--detach", "--rm", "--entrypoint", "sleep", image, "120"]);
+            others.0.push(id.trim().to_owned());
+        }
+        others
+    }
+}
+
+impl Drop for Occupied {
+    fn drop(&mut self) {
+        let _ = Command::new("docker").args(["rm", "--force", "--volumes"]).args(&self.0).output();
+    }
+}
+
 #[track_caller]
 fn assert_rebuilt(boot: &Boot, why: &str) {
     assert!(matches!(boot, Boot::Rebuilt(told) if told.starts_with(why)), "{boot:?}: the entry must be told to be {why}");
@@ -76,13 +110,19 @@ async fn a_boot_is_kept_for_the_next_which_is_served_from_it_unless_it_is_no_goo
     let kind = Kind::new(target)?;
     kind.clear().await;
 
-    assert_eq!(kind.boot("first").await?, Boot::FromNothing);
+    let (boot, at) = kind.boot_somewhere("first").await?;
+    assert_eq!(boot, Boot::FromNothing);
     let entry = kind.entry().await;
     assert_eq!((entry.state, entry.in_use, entry.used), (CachedState::Whole, false, None));
     let needless = in_entry(&entry, "cd /entry/data; find . -type s; find storage agent/images -type f 2>/dev/null || true");
     assert_eq!(needless, "", "volumes and archives are left out");
 
-    assert_eq!(kind.boot("second").await?, Boot::FromCache);
+    // Its datastore knows the first address.
+    let occupied = Occupied::address(&at, &entry.k3s);
+    let (boot, elsewhere) = kind.boot_somewhere("second").await?;
+    drop(occupied);
+    assert_eq!(boot, Boot::FromCache);
+    assert_ne!(elsewhere, at);
     let used = kind.entry().await;
     assert_eq!((used.volume, used.state, used.bytes), (entry.volume.clone(), CachedState::Whole, entry.bytes));
     assert!(used.used >= Some(entry.made), "it is noted that somebody used it");

@@ -51,11 +51,20 @@ mod tests {
 
     use rstest::rstest;
 
-    use super::*;
+    use super::{super::FORMAT, *};
     use crate::cluster::LogTail;
 
     fn exited(exit_code: i64, line: &str) -> DockerError {
         DockerError::Exited { exit_code, cause: None, last_lines: LogTail(vec![line.to_owned()]) }
+    }
+
+    #[test]
+    fn entries_of_the_format_that_is_written_now_are_read() {
+        assert!(
+            RESTORE.contains(&format!(
+                "[ \"$(value format)\" = {FORMAT} ] || refuse \"of format $(value format), and not {FORMAT}\""
+            ))
+        );
     }
 
     #[rstest]
