@@ -1,6 +1,6 @@
 //! What is asked while something goes wrong: questions that wait for as long as a test wants, and not longer.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, sync::LazyLock, time::Duration};
 
 use futures::future::BoxFuture;
 use k3s_arc_harness::{
@@ -15,6 +15,7 @@ use kube::{
     api::{DeleteParams, ListParams, PostParams},
 };
 use serde_json::json;
+use tokio::sync::watch;
 
 type Ask = for<'a> fn(&'a Context, &'a mut Evidence) -> BoxFuture<'a, Result<(), Failure>>;
 
@@ -32,12 +33,19 @@ pub(super) const WAITS: Check = check("waits", "Does a letter arrive?", |cx, _| 
 pub(super) const WAITS_BRIEFLY: Check =
     check("waits_briefly", "Does a letter arrive at once?", |cx, _| Box::pin(letter(cx, Duration::from_secs(4))));
 
-/// What it shows when it has come to wait.
+/// What it makes before it waits, in its namespace.
 pub(super) const DOORBELL: &str = "doorbell";
+
+/// The namespaces in which it has come to wait. Others see the doorbell while the answer to whoever made it is still on its way, and
+/// nobody makes up for an answer that is lost.
+pub(super) static WAITING: LazyLock<watch::Sender<BTreeSet<String>>> = LazyLock::new(|| watch::Sender::new(BTreeSet::new()));
 
 async fn letter(cx: &Context, patience: Duration) -> Result<(), Failure> {
     let doorbell: ConfigMap = object(json!({"metadata": {"name": DOORBELL}}));
     cx.api().create(&PostParams::default(), &doorbell).await?;
+    WAITING.send_modify(|namespaces| {
+        namespaces.insert(cx.namespace().to_owned());
+    });
     let come = wait::until(cx.api::<ConfigMap>(), wait::named(LETTER), "a letter arrives", patience, |found| match found {
         [] => Seen::NotYet("none".to_owned()),
         _ => Seen::Done(()),

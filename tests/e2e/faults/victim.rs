@@ -25,7 +25,7 @@ use testcontainers::bollard::{
     query_parameters::RemoveContainerOptionsBuilder,
 };
 
-use super::questions::{DOORBELL, LETTER};
+use super::questions::{DOORBELL, LETTER, WAITING};
 
 /// Within this, whatever was broken and mended works again. A K3s that starts anew takes 15 s on two cores.
 const RECOVERY: Duration = Duration::from_secs(90);
@@ -173,7 +173,11 @@ impl Victim {
             None => Seen::NotYet("none".to_owned()),
         };
         let found = wait::until(maps, wait::named(DOORBELL), "the check waits", Duration::from_secs(30), asked);
-        found.await.expect("the check is asked")
+        let namespace = found.await.expect("the check is asked");
+        let mut waiting = WAITING.subscribe();
+        let comes = waiting.wait_for(|namespaces| namespaces.contains(&namespace));
+        tokio::time::timeout(Duration::from_secs(30), comes).await.expect("the check comes to wait").expect("it is told");
+        namespace
     }
 
     /// Gives the check in this namespace the letter that it waits for.
