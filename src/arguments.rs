@@ -29,7 +29,7 @@ pub(crate) enum Command {
     Doctor(Doctor),
     /// Put JUnit files together: those of a suite that was split over machines, and those of several K3s side by side
     Report(Report),
-    /// Start a cluster to work with, until interrupted or in the background; runs that ask for an equal one use it
+    /// Start a cluster to work with, until interrupted, or in the background, where runs that ask for an equal one use it
     Up(Up),
     /// Write the image of the stand-in, as an archive that nodes import, for a cluster that exists
     StandinImage {

@@ -64,8 +64,12 @@ fn fail(report: Report, code: u8) -> ExitCode {
     ExitCode::from(code)
 }
 
+fn found(config: &Config) -> Result<Vec<cluster::Found>, Failed> {
+    cluster::find(config).map_err(|error| (error.into(), ENVIRONMENT))
+}
+
 fn list(config: &Config) -> Result<u8, Failed> {
-    let found = cluster::find(config);
+    let found = found(config)?;
     if found.is_empty() {
         progress::print("no runs");
     }
@@ -97,7 +101,7 @@ fn standin_image(output: &Path) -> Result<u8, Failed> {
 }
 
 async fn down(config: &Config, runs: &[String], all: bool) -> Result<u8, Failed> {
-    let found = cluster::find(config);
+    let found = found(config)?;
     if let Some(unknown) = runs.iter().find(|run| !found.iter().any(|found| found.id == **run)) {
         return Err((miette::miette!(help = "`k3s-arc list` shows the runs there are", "there is no run {unknown}"), USAGE));
     }
@@ -107,6 +111,15 @@ async fn down(config: &Config, runs: &[String], all: bool) -> Result<u8, Failed>
         (named, _) => named.contains(&run.id),
     };
     for run in found.iter().filter(wanted) {
+        // By its id it is removed whoever uses it.
+        let unused = run.unused();
+        if runs.is_empty() && unused.is_none() {
+            progress::print(&format!(
+                "another run uses a cluster of run {0}; `k3s-arc down {0}` removes it all the same",
+                run.id
+            ));
+            continue;
+        }
         let removed = run.remove().await.map_err(|error| (Report::new(error), ENVIRONMENT))?;
         progress::print(&format!("removed run {}", run.id));
         removed.iter().for_each(|removed| progress::print(&format!("  {removed}")));

@@ -1,5 +1,5 @@
-//! `k3s-arc up`: a cluster to work with. The emulator's is served by this program; that of Docker or Multipass is one that is kept,
-//! which any run that asks for an equal one uses.
+//! `k3s-arc up`: a cluster to work with, until this program is interrupted, or in the background: the emulator's is then served by this program
+//! started once more; that of Docker or Multipass is one that is kept, which any run that asks for an equal one uses.
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::{fs::OpenOptionsExt, process::CommandExt};
@@ -49,7 +49,12 @@ async fn keep(config: Config, what: &Up, shown: Progress) -> Result<u8, Failed> 
     if what.port != 0 {
         return Err((miette::miette!(help = "leave --port out", "the port of a cluster {place} is {port}"), USAGE));
     }
-    let hours = config.keep_for.as_secs_f64() / 3600.0;
+    let how_long = if what.detach {
+        let hours = config.keep_for.as_secs_f64() / 3600.0;
+        format!("kept for {hours} h after its last use; `k3s-arc list` shows it, `k3s-arc down --all` removes it")
+    } else {
+        "until this is interrupted".to_owned()
+    };
     let made = tokio::select! {
         made = Fixture::new(Config { keep: Keep::Always, ..config }, Access::Shared) => made,
         () = interrupted() => {
@@ -77,7 +82,7 @@ async fn keep(config: Config, what: &Up, shown: Progress) -> Result<u8, Failed> 
         kubeconfig.clone_from(path);
     }
     progress::print(&format!(
-        "K3s {} {place}, kept for {hours} h after its last use; `k3s-arc list` shows it, `k3s-arc down --all` removes it\nthe stand-in's image on it: {}\nexport KUBECONFIG={}",
+        "K3s {} {place}, {how_long}\nthe stand-in's image on it: {}\nexport KUBECONFIG={}",
         cluster.version(),
         cluster.standin_image(),
         kubeconfig.display()

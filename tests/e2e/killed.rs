@@ -73,6 +73,10 @@ impl Runs {
         command.env("TMPDIR", &self.temporary);
         // Not a part of the run that this test belongs to.
         command.env_remove("NEXTEST_RUN_ID").env_remove("K3S_ARC_KEEP");
+        if self.provider == "emulator" {
+            // The suite's may be one that the emulator does not play.
+            command.env_remove("K3S_ARC_K3S");
+        }
         command
     }
 
@@ -91,6 +95,8 @@ impl Runs {
     /// The ids of the runs that are there.
     fn ids(&self) -> Vec<String> {
         let entries = fs::read_dir(&self.directory).into_iter().flatten().flatten();
+        // Beside them is what a channel's server answered.
+        let entries = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
         entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
     }
 

@@ -9,7 +9,7 @@ use std::{
 };
 
 use k3s_arc_harness::{
-    cluster::docker,
+    cluster::{docker, host},
     fixture::{Target, Verdict},
 };
 use rstest::rstest;
@@ -42,10 +42,9 @@ impl Left {
         fs::write(cluster.join("cluster.json"), cluster_record).expect("a record of a cluster");
         fs::write(directory.join("docker"), "").expect("a mark");
 
-        let hostname = Command::new("hostname").output().expect("the hostname command is there").stdout;
         let labels = HashMap::from([
             ("k3s-arc.run".to_owned(), id.clone()),
-            ("k3s-arc.host".to_owned(), String::from_utf8_lossy(&hostname).trim().to_owned()),
+            ("k3s-arc.host".to_owned(), host()),
             ("k3s-arc.owner".to_owned(), format!("{pid}@{started}")),
             ("k3s-arc.directory".to_owned(), directory.display().to_string()),
         ]);

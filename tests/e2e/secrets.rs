@@ -34,15 +34,33 @@ fn seeded(directory: &Path) -> PathBuf {
     path
 }
 
+/// Ends what was kept, however the test ends.
+struct Runs(PathBuf);
+
+impl Drop for Runs {
+    fn drop(&mut self) {
+        let mut down = Command::new(env!("CARGO_BIN_EXE_k3s-arc"));
+        let _ = down.args(["down", "--all"]).env("K3S_ARC_RUN_DIR", &self.0).output();
+    }
+}
+
 /// A secret as it is, and as manifests and tokens have it.
 fn forms(secret: &str) -> [String; 2] {
     [secret.to_owned(), base64(secret)]
 }
 
-/// By the tool that every user has, so that no mistake of ours is in it.
 fn base64(text: &str) -> String {
-    let mut encoder = Command::new("base64");
-    let mut child = encoder.arg("-w0").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("base64 starts");
+    by_base64("-w0", text)
+}
+
+fn decoded(text: &str) -> String {
+    by_base64("-d", text)
+}
+
+/// By the tool that every user has, so that no mistake of ours is in it.
+fn by_base64(argument: &str, text: &str) -> String {
+    let mut tool = Command::new("base64");
+    let mut child = tool.arg(argument).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("base64 starts");
     std::io::Write::write_all(&mut child.stdin.take().expect("its input"), text.as_bytes()).expect("it reads");
     String::from_utf8(child.wait_with_output().expect("it ends").stdout).expect("it writes text")
 }
@@ -59,6 +77,7 @@ async fn none_is_printed_at_any_level(#[case] target: Target) -> Verdict {
         ProviderChoice::Multipass => ("multipass", "case_2_k3s"),
         _ => ("docker", "case_2_k3s"),
     };
+    let _ended = Runs(runs.clone());
     let run = |program: &Path, arguments: &[&str]| -> Output {
         let mut command = Command::new(program);
         command.args(arguments).env("K3S_ARC_RUN_DIR", &runs).env("K3S_ARC_TEST_ENV", &test_env).env("RUST_LOG", "trace");
@@ -77,11 +96,14 @@ async fn none_is_printed_at_any_level(#[case] target: Target) -> Verdict {
 
     // The command line, on the cluster that the suite has kept where it can be used, with all evidence.
     let program = Path::new(env!("CARGO_BIN_EXE_k3s-arc"));
-    printed += &text(&run(program, &["validate", "--provider", provider, "--evidence", "readiness", "resources"]));
+    let validated = run(program, &["validate", "--provider", provider, "--evidence", "readiness", "resources"]);
+    assert!(validated.status.success(), "the checks are to pass:\n{}", text(&validated));
+    printed += &text(&validated);
     printed += &text(&run(program, &["list"]));
 
     let mut secrets: Vec<String> = SEEDS.iter().map(|(_, value)| (*value).to_owned()).collect();
-    let kept: Vec<PathBuf> = fs::read_dir(&runs).expect("runs are kept").flatten().map(|run| run.path()).collect();
+    let kept = fs::read_dir(&runs).expect("runs are kept").flatten().map(|run| run.path());
+    let kept: Vec<PathBuf> = kept.filter(|run| run.is_dir()).collect();
     for run in &kept {
         assert_eq!(mode(run), 0o700, "{} is this user's alone", run.display());
         for cluster in fs::read_dir(run.join("clusters")).into_iter().flatten().flatten() {
@@ -89,7 +111,12 @@ async fn none_is_printed_at_any_level(#[case] target: Target) -> Verdict {
             assert_eq!(mode(&kubeconfig), 0o600, "{} is this user's alone", kubeconfig.display());
             let text = fs::read_to_string(kubeconfig).expect("it is readable");
             let keys = text.lines().filter_map(|line| line.trim().strip_prefix("client-key-data:"));
-            secrets.extend(keys.map(|key| key.trim().trim_matches('"').to_owned()));
+            for key in keys.map(|key| key.trim().trim_matches('"')) {
+                secrets.push(key.to_owned());
+                // And the lines of the key itself, as a debugger would show it.
+                let pem = decoded(key);
+                secrets.extend(pem.lines().filter(|line| line.len() > 16 && !line.starts_with("-----")).map(str::to_owned));
+            }
         }
     }
     assert!(secrets.len() > SEEDS.len(), "a kept cluster's kubeconfig has a key");

@@ -2,7 +2,6 @@
 //! to wait for.
 
 use std::{
-    io,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -11,7 +10,7 @@ use tokio::time::timeout;
 
 use super::{
     Cluster, ClusterRecord, ClusterSpec, Provider, Run,
-    lease::{KUBECONFIG, Lease},
+    lease::{KUBECONFIG, Lease, LeaseError},
     lock, ready,
     reaper::{self, CLUSTERS, Expiry, USERS},
     run::{Record, write_private},
@@ -34,13 +33,13 @@ pub(super) struct Kept {
 
 impl Kept {
     /// The kept cluster that this run uses for a spec, which another of its processes has chosen; none, if it has not.
-    pub(super) async fn chosen(directory: &Path) -> io::Result<Option<Self>> {
+    pub(super) async fn chosen(directory: &Path) -> Result<Option<Self>, LeaseError> {
         let Ok(path) = std::fs::read_to_string(directory.join(ATTACHED)) else { return Ok(None) };
         let runs = directory.ancestors().nth(3).map(reaper::runs).unwrap_or_default();
         let kept = runs.into_iter().find(|(run, _)| Path::new(&path).starts_with(run));
         match kept.and_then(|(run, record)| Self::hold(&run, &record, PathBuf::from(&path))) {
             Some(kept) => Ok(Some(kept)),
-            None => Err(io::Error::other(format!("the kept cluster in {path}, which this run uses, has been removed meanwhile"))),
+            None => Err(LeaseError::KeptGone { path: path.into() }),
         }
     }
 
@@ -55,7 +54,7 @@ impl Kept {
             return None;
         }
         for (kept_by, record) in reaper::runs(run.directory().parent()?) {
-            let lies_idle = record.keep == Keep::Always && (record.serves || !record.root.runs());
+            let lies_idle = record.keep == Keep::Always && !record.root.runs();
             let path = kept_by.join(CLUSTERS).join(Lease::name(provider, spec));
             if record.id == run.id() || !lies_idle || !ClusterRecord::read(&path).is_some_and(|found| provider.made(&found)) {
                 continue;
@@ -94,7 +93,7 @@ impl Kept {
     pub(super) async fn cluster(&self, provider: &dyn Provider) -> Result<Cluster, super::ProviderError> {
         match ClusterRecord::read(&self.directory) {
             Some(record) => provider.attach(&record, &self.directory.join(KUBECONFIG)).await,
-            None => Err(Box::new(miette::MietteDiagnostic::new("the kept cluster is gone"))),
+            None => Err(Box::new(miette::MietteDiagnostic::new("the kept cluster is gone").with_help("run again"))),
         }
     }
 

@@ -56,6 +56,13 @@ pub enum LeaseError {
         /// The error, as that test reported it.
         report: String,
     },
+    /// The kept cluster that this run uses has been removed.
+    #[error("the kept cluster in {}, which this run uses, has been removed meanwhile", .path.display())]
+    #[diagnostic(code(k3s_arc::lease::kept_gone), help("run again"))]
+    KeptGone {
+        /// Where it was.
+        path: PathBuf,
+    },
     /// The directory of the lease is of no use.
     #[error("the lease's directory {} could not be used", .path.display())]
     #[diagnostic(code(k3s_arc::lease::directory), help("name another place in K3S_ARC_RUN_DIR"))]
@@ -178,7 +185,7 @@ impl Lease {
         if let Some(record) = ClusterRecord::read(directory) {
             return provider.attach(&record, &kubeconfig).await.map(|cluster| (cluster, None)).map_err(failed);
         }
-        if let Some(kept) = Kept::chosen(directory).await.map_err(unusable)? {
+        if let Some(kept) = Kept::chosen(directory).await? {
             let cluster = kept.cluster(provider).await.map_err(failed)?;
             return Ok((cluster, Some(kept)));
         }

@@ -41,8 +41,8 @@ pub use self::{
     lease::{Access, Lease, LeaseError},
     node::{Machine, MachineState, NodeAccess, NodeError, NodeOutput},
     provider::{Boot, ClusterRecord, DEFAULT_BOOT_TIMEOUT, Provider, ProviderError},
-    reaper::{CleanError, Found, Removed, find, remove_orphans},
-    run::{Run, RunError},
+    reaper::{CleanError, Found, Removed, Unused, find, remove_orphans},
+    run::{Run, RunError, host},
     spec::{ClusterSpec, Packaged},
 };
 pub(crate) use self::{

@@ -10,7 +10,9 @@ use super::{
 /// Whether the process that began a thing's run, on this `host`, is gone. `label` gives the thing's labels.
 pub(super) fn is_ownerless<'a>(label: impl Fn(&str) -> Option<&'a str>, host: &str) -> bool {
     // An engine may serve several hosts, and a process is known by its own alone.
-    label(HOST_LABEL) == Some(host) && label(OWNER_LABEL).and_then(Process::read).is_some_and(|owner| !owner.runs())
+    !host.is_empty()
+        && label(HOST_LABEL) == Some(host)
+        && label(OWNER_LABEL).and_then(Process::read).is_some_and(|owner| !owner.runs())
 }
 
 /// Whether nobody knows of its run any more: its directory is gone, too (a temporary one, and the host was started anew).
@@ -34,6 +36,7 @@ mod tests {
         };
         assert!(is_orphan("here", &gone, &lived));
         assert!(!is_orphan("elsewhere", &gone, &lived));
+        assert!(!is_ownerless(|_| Some(""), ""), "it is not known whose it is");
         assert!(!is_orphan("here", &there, &lived), "it is kept");
         assert!(!is_orphan("here", &gone, &lives), "it goes on");
         assert!(!is_orphan("here", &gone, "no process"));

@@ -6,7 +6,7 @@
 
 use std::{
     fs, io,
-    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
+    os::unix::fs::{DirBuilderExt, MetadataExt},
     path::{Path, PathBuf},
 };
 
@@ -15,7 +15,10 @@ use super::{
     process::{self, Process},
     reaper,
 };
-use crate::config::{Config, DEFAULT_KEEP_FOR, Keep};
+use crate::{
+    config::{Config, DEFAULT_KEEP_FOR, Keep},
+    digest,
+};
 
 /// The label that names the run which made a thing.
 pub(crate) const RUN_LABEL: &str = "k3s-arc.run";
@@ -217,17 +220,23 @@ impl Run {
     }
 }
 
-/// The name of this host.
-pub(crate) fn host() -> String {
-    sysinfo::System::host_name().unwrap_or_default()
+/// What tells this host from others that use the same engine, for the label of what is made: its name, which others may have too, so also
+/// what the system knows it by, and where processes are numbered anew, as in a container. Nothing, where the system tells nothing.
+pub fn host() -> String {
+    let machine = fs::read_to_string("/etc/machine-id").ok();
+    // Not for everybody to see as it is: https://www.freedesktop.org/software/systemd/man/latest/machine-id.html
+    let machine = machine.filter(|id| !id.trim().is_empty()).map(|id| digest::short(id.trim().as_bytes()));
+    let processes = fs::read_link("/proc/self/ns/pid").ok().map(|space| space.display().to_string());
+    let processes = processes.filter(|space| space != FIRST_PROCESSES);
+    [sysinfo::System::host_name().ok(), machine, processes].into_iter().flatten().collect::<Vec<_>>().join("/")
 }
+
+/// The numbering of processes that Linux begins with (`PROC_PID_INIT_INO`).
+const FIRST_PROCESSES: &str = "pid:[4026531836]";
 
 /// Where all runs of this user keep their state.
 pub(crate) fn base(config: &Config) -> PathBuf {
-    config
-        .run_dir
-        .clone()
-        .unwrap_or_else(|| std::env::temp_dir().join(format!("k3s-arc-{}", process::user().unwrap_or_default())))
+    config.run_dir.clone().unwrap_or_else(|| std::env::temp_dir().join(format!("k3s-arc-{}", process::user())))
 }
 
 /// Makes a directory that only this user can look into, or proves that the one there is such.
@@ -241,12 +250,18 @@ pub(crate) fn private_directory(path: &Path) -> Result<(), RunError> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         Err(error) => return Err(failed("made")(error)),
     }
-    let metadata = fs::symlink_metadata(path).map_err(failed("looked at"))?;
+    prove_private(path)
+}
+
+/// Proves that only this user can look into a directory that is there.
+pub(crate) fn prove_private(path: &Path) -> Result<(), RunError> {
+    let failed = |source| RunError::Directory { path: path.to_owned(), attempted: "looked at", source };
+    let metadata = fs::symlink_metadata(path).map_err(failed)?;
     let problem = if metadata.is_symlink() {
         "a symbolic link"
     } else if !metadata.is_dir() {
         "not a directory"
-    } else if process::user().is_some_and(|user| metadata.uid() != user) {
+    } else if metadata.uid() != process::user() {
         "another user's"
     } else if metadata.mode() & 0o077 != 0 {
         "open to other users"
@@ -258,10 +273,12 @@ pub(crate) fn private_directory(path: &Path) -> Result<(), RunError> {
 
 /// Writes a file that only this user can read, at once and whole.
 pub(crate) fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
-    let partial = path.with_extension("partial");
-    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&partial)?;
+    // Its mode is 0600, and it is none that was there before.
+    let mut file =
+        tempfile::NamedTempFile::new_in(path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new(".")))?;
     io::Write::write_all(&mut file, content)?;
-    fs::rename(partial, path)
+    file.persist(path)?;
+    Ok(())
 }
 
 #[cfg(test)]
@@ -293,6 +310,6 @@ mod tests {
         write_private(&path, b"secret").unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::read(&path).unwrap(), b"secret");
-        assert!(!path.with_extension("partial").exists());
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "nothing is left beside it");
     }
 }

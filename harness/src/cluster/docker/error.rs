@@ -116,7 +116,12 @@ pub enum DockerError {
     },
     /// Anything else that Docker refused.
     #[error("Docker refused to {attempted}")]
-    #[diagnostic(code(k3s_arc::docker::request))]
+    #[diagnostic(
+        code(k3s_arc::docker::request),
+        help(
+            "the engine's log says more (`journalctl -u docker`), and `k3s-arc doctor` what is missing; if it was busy, run again"
+        )
+    )]
     Request {
         /// What was attempted.
         attempted: String,
@@ -181,7 +186,10 @@ pub enum DockerError {
     },
     /// The cluster came up, and then did not do new work.
     #[error("K3s is up, but does not serve")]
-    #[diagnostic(code(k3s_arc::docker::not_served))]
+    #[diagnostic(
+        code(k3s_arc::docker::not_served),
+        help("run again with K3S_ARC_KEEP=always, and look at the pods of the cluster that is kept")
+    )]
     NotServed {
         /// What was tried and what came back.
         source: Box<dyn std::error::Error + Send + Sync>,
@@ -197,7 +205,10 @@ pub enum DockerError {
     },
     /// The kubeconfig that K3s wrote is of no use, or could not be kept.
     #[error("the kubeconfig at {} cannot be used", .path.display())]
-    #[diagnostic(code(k3s_arc::docker::kubeconfig))]
+    #[diagnostic(
+        code(k3s_arc::docker::kubeconfig),
+        help("if it could not be written, name another place in K3S_ARC_RUN_DIR; else run again")
+    )]
     Kubeconfig {
         /// Where it is, or was to be.
         path: PathBuf,

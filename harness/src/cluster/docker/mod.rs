@@ -21,7 +21,7 @@ use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 use futures::{FutureExt, future::BoxFuture};
 use testcontainers::bollard;
 
-use self::cache::{Cache, Stored};
+use self::cache::{Cache, FillError, Stored};
 use self::endpoint::Endpoint;
 pub use self::{
     endpoint::EndpointError, engine::client, error::DockerError, kind::Unsuitable, route::RouteError, ssh::TunnelError,
@@ -81,8 +81,10 @@ impl Docker {
         if endpoint.is_worth_telling() {
             tracing::info!("{} at {} ({})", kind.name(), endpoint.address, endpoint.chosen);
         }
-        for orphan in remove_orphans().await? {
-            tracing::info!("removed {orphan}, which an earlier run left");
+        match remove_orphans().await {
+            Ok(orphans) => orphans.iter().for_each(|orphan| tracing::info!("removed {orphan}, which an earlier run left")),
+            // A container that is stuck is in nobody's way, and what another run removes at this moment may be refused to this one.
+            Err(error) => tracing::warn!("what an earlier run left is still there: {}", crate::chain(&error)),
         }
         remove::remove(&engine, &[(RUN_LABEL, run.id()), (SPEC_LABEL, &spec.digest())]).await?;
         engine::ensure_image(&engine, &spec.k3s().to_string()).await?;
@@ -127,10 +129,12 @@ impl Docker {
             boot = Boot::Rebuilt(why);
         }
         let record = self.boot_from(making, None, self.boot_timeout).await?;
-        if let Some(cache) = cache
-            && let Err(error) = cache::fill(engine, run, spec, names, &record.handle, kubeconfig, &cache).await
-        {
-            tracing::warn!("this boot is not kept in the cache: {}", crate::chain(&error));
+        if let Some(cache) = cache {
+            match cache::fill(engine, run, spec, names, &record.handle, kubeconfig, &cache).await {
+                Ok(()) => {}
+                Err(FillError::Frozen(error)) => return Err(error),
+                Err(error) => tracing::warn!("this boot is not kept in the cache: {}", crate::chain(&error)),
+            }
         }
         Ok(ClusterRecord { boot, ..record })
     }

@@ -140,7 +140,7 @@ async fn upload(
     }
     uploaded.map_err(|error| DockerError::request("put image archives on the node's volume", error))?;
 
-    // Not with `v`: the data volume stays, and the other anonymous ones it never had.
+    // With the anonymous volumes that Docker made for the image's other `VOLUME`s; the data volume has a name, and stays.
     let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
     engine
         .remove_container(&name, Some(options))

@@ -195,7 +195,7 @@ impl Entry {
         Self {
             format: FORMAT,
             // VMs are of the whole host, and files of one user.
-            vm: format!("k3s-arc-warm-{}-{key}", process::user().unwrap_or_default()),
+            vm: format!("k3s-arc-warm-{}-{key}", process::user()),
             program: multipass.program().to_owned(),
             k3s: parts.k3s,
             command: parts.command.join(" "),
@@ -273,6 +273,10 @@ fn told(entry: &Entry) -> Cached {
 pub async fn clear(keys: Option<&[String]>) -> Result<Vec<Cleared>, MultipassError> {
     let Some(cache) = Cache::of_user() else { return Ok(Vec::new()) };
     let mut cleared = Vec::new();
+    if cache.entries().is_empty() {
+        return Ok(cleared);
+    }
+    let _held = cache.lock().await.map_err(|source| MultipassError::Note { path: cache.directory.clone(), source })?;
     for entry in cache.entries().into_iter().filter(|entry| keys.is_none_or(|keys| keys.contains(&entry.key))) {
         let removed = !entry.is_in_use();
         if removed {

@@ -68,7 +68,7 @@ pub enum CleanError {
     },
     /// The run's directory is still there.
     #[error("the directory of run {run} could not be removed")]
-    #[diagnostic(code(k3s_arc::clean))]
+    #[diagnostic(code(k3s_arc::clean), help("`k3s-arc down {run}` tries again, and so does the next run"))]
     Directory {
         /// The run's id.
         run: String,
@@ -127,7 +127,7 @@ pub async fn remove_orphans() -> Result<Vec<Removed>, CleanError> {
 }
 
 /// Holds a run that is abandoned, if this directory is truly its own: anybody who may use the engine can write labels.
-fn abandoned_by(directory: &Path, run: &str) -> Option<lock::Held> {
+fn abandoned_by(directory: &Path, run: &str) -> Option<(lock::Held, Option<lock::Held>)> {
     if !directory.is_dir() || private_directory(directory).is_err() {
         return None;
     }

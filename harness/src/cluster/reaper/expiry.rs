@@ -38,9 +38,9 @@ impl Expiry {
         self.keep_for.checked_sub(idle).filter(|left| !left.is_zero())
     }
 
-    /// Whether the time has come, and nobody uses it.
-    pub(in crate::cluster) fn is_past(&self) -> bool {
-        self.left().is_none() && matches!(self.unused(), Ok(Some(_)))
+    /// If the time has come and nobody uses it; as long as what is returned is held, nobody begins to.
+    pub(in crate::cluster) fn past(&self) -> Option<lock::Held> {
+        if self.left().is_some() { None } else { self.unused().ok().flatten() }
     }
 
     fn unused(&self) -> io::Result<Option<lock::Held>> {
@@ -79,15 +79,15 @@ mod tests {
     async fn what_nobody_uses_goes_when_its_time_has_come() {
         let directory = tempfile::tempdir().unwrap();
         let expiry = kept(directory.path(), 100, 1000);
-        assert!(expiry.left().is_some_and(|left| left.as_secs() <= 900) && !expiry.is_past());
+        assert!(expiry.left().is_some_and(|left| left.as_secs() <= 900) && expiry.past().is_none());
 
         let expiry = kept(directory.path(), 1001, 1000);
         let user = lock::shared(&directory.path().join(USERS), "").await.unwrap();
-        assert!(expiry.left().is_none() && !expiry.is_past(), "it is used");
+        assert!(expiry.left().is_none() && expiry.past().is_none(), "it is used");
         drop(user);
-        assert!(expiry.is_past());
+        assert!(expiry.past().is_some());
         expiry.reached().await.unwrap();
         expiry.postpone().unwrap();
-        assert!(!expiry.is_past(), "it has been used again");
+        assert!(expiry.past().is_none(), "it has been used again");
     }
 }

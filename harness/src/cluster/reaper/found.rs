@@ -6,9 +6,16 @@ use std::{
     time::Duration,
 };
 
-use super::{CLUSTERS, CleanError, Expiry, LOCK, PROCESS, RECORD, Removed};
+use super::{CLUSTERS, CleanError, Expiry, LOCK, PROCESS, RECORD, Removed, USERS};
 use crate::{
-    cluster::{ClusterRecord, lease::KUBECONFIG, lock, process::Process, run, run::Record},
+    cluster::{
+        ClusterRecord,
+        lease::KUBECONFIG,
+        lock,
+        process::Process,
+        run,
+        run::{Record, RunError},
+    },
     config::Config,
 };
 
@@ -19,6 +26,8 @@ const PATIENCE: Duration = Duration::from_secs(15);
 pub(in crate::cluster) fn runs(base: &Path) -> Vec<(PathBuf, Record)> {
     let entries = fs::read_dir(base).into_iter().flatten().flatten().map(|entry| entry.path());
     let read = |directory: PathBuf| {
+        // What others put there is not to be believed: it names processes to end, and programs to run.
+        run::prove_private(&directory).ok()?;
         let record = serde_json::from_slice(&fs::read(directory.join(RECORD)).ok()?).ok()?;
         Some((directory, record))
     };
@@ -42,21 +51,33 @@ pub struct Found {
     directory: PathBuf,
 }
 
+/// While it is there, no other run begins to use the clusters of one that was kept.
+#[derive(Debug)]
+pub struct Unused(#[expect(dead_code, reason = "it is held")] lock::Held);
+
 /// The runs of this user that are still there.
-pub fn find(config: &Config) -> Vec<Found> {
+///
+/// # Errors
+/// [`RunError::Unsafe`], if somebody else may have put them there.
+pub fn find(config: &Config) -> Result<Vec<Found>, RunError> {
+    let base = run::base(config);
+    if !base.exists() {
+        return Ok(Vec::new());
+    }
+    run::prove_private(&base)?;
     let found = |(directory, record): (PathBuf, Record)| {
         let active = record.root.runs();
         Found {
             active,
             serves: record.serves,
             clusters: clusters(&directory),
-            left: Expiry::of(&directory, &record).left().filter(|_| !active),
+            left: Expiry::of(&directory, &record).left().filter(|_| !active && !super::is_to_go(&directory, record.keep)),
             root: record.root,
             id: record.id,
             directory,
         }
     };
-    runs(&run::base(config)).into_iter().map(found).collect()
+    Ok(runs(&base).into_iter().map(found).collect())
 }
 
 pub(super) fn clusters(directory: &Path) -> Vec<(PathBuf, ClusterRecord)> {
@@ -65,6 +86,11 @@ pub(super) fn clusters(directory: &Path) -> Vec<(PathBuf, ClusterRecord)> {
 }
 
 impl Found {
+    /// Keeps other runs from using its clusters, if none does.
+    pub fn unused(&self) -> Option<Unused> {
+        lock::try_exclusive(&self.directory.join(USERS)).ok().flatten().map(Unused)
+    }
+
     /// Ends the run, if it goes on, and removes everything it made. Gives what was removed.
     ///
     /// # Errors
@@ -92,5 +118,37 @@ impl Found {
         };
         // What goes on after that is not waited for.
         let _ = tokio::time::timeout(PATIENCE, waited).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+
+    use super::*;
+    use crate::{cluster::private_directory, config::Keep};
+
+    #[test]
+    fn what_others_may_have_put_there_is_not_believed() {
+        let parent = tempfile::tempdir().unwrap();
+        let base = parent.path().join("base");
+        private_directory(&base).unwrap();
+        let record = serde_json::to_vec(&Record::new("run", Process::current(), Keep::Never)).unwrap();
+        for (name, mode) in [("ours", 0o700), ("theirs", 0o777)] {
+            let directory = base.join(name);
+            fs::DirBuilder::new().mode(0o700).create(&directory).unwrap();
+            fs::write(directory.join(RECORD), &record).unwrap();
+            fs::set_permissions(&directory, fs::Permissions::from_mode(mode)).unwrap();
+        }
+        std::os::unix::fs::symlink(base.join("ours"), base.join("link")).unwrap();
+
+        let of = |base: &Path| Config { run_dir: Some(base.to_owned()), ..Config::read(|_| None).unwrap() };
+        let config = of(&base);
+        let found: Vec<PathBuf> = find(&config).unwrap().into_iter().map(|found| found.directory).collect();
+        assert_eq!(found, [base.join("ours")]);
+
+        fs::set_permissions(&base, fs::Permissions::from_mode(0o777)).unwrap();
+        assert!(matches!(find(&config), Err(RunError::Unsafe { problem: "open to other users", .. })));
+        assert!(find(&of(&parent.path().join("none"))).unwrap().is_empty());
     }
 }

@@ -29,7 +29,7 @@ use tokio::{
 pub(super) use self::{clean::clean, expiry::Expiry, found::runs};
 pub use self::{
     clean::{CleanError, Removed, remove_orphans},
-    found::{Found, find},
+    found::{Found, Unused, find},
 };
 use super::{docker, lock, multipass, process::Process, run::Record};
 use crate::config::Keep;
@@ -54,6 +54,9 @@ pub(super) const CLUSTERS: &str = "clusters";
 pub(super) const MEMBERS: &str = "members";
 /// Shared by whoever uses a cluster of the run: while they do, it is not removed for its age.
 pub(super) const USERS: &str = "users.lock";
+
+/// Between two looks at a root that cannot be waited for.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// How long processes of the run that outlived its root may take to end when asked to.
 const GRACE: Duration = Duration::from_secs(1);
@@ -120,9 +123,12 @@ fn reap(directory: &Path) -> Result<(), Box<dyn std::error::Error>> {
     let _handled = runtime.block_on(async { signal(SignalKind::pipe()) })?;
     let _ = writeln!(io::stdout(), "{READY}");
     let cleaned = async {
-        // A root that is gone already cannot be waited for.
         if let Ok(Some(mut root)) = root {
             tokio::task::spawn_blocking(move || root.wait()).await??;
+        }
+        // One that is gone already cannot be waited for, nor can any where the system does not offer it.
+        while record.root.runs() {
+            tokio::time::sleep(LOOK).await;
         }
         if !directory.join(RECORD).exists() {
             // The run ended in order and cleaned up after itself.
@@ -206,7 +212,7 @@ async fn sweep(base: Option<&Path>) {
     for (directory, record) in base.map(runs).unwrap_or_default() {
         let Some(_left) = left(&directory, &record) else { continue };
         end_members(&directory).await;
-        if is_due(&directory, &record) {
+        if let Some(_unused) = due(&directory, &record) {
             // What cannot be removed now is the next sweep's.
             let _ = clean(&directory, &record.id).await;
         }
@@ -215,17 +221,21 @@ async fn sweep(base: Option<&Path>) {
 
 /// Holds a run that has neither a root nor a reaper any more.
 fn left(directory: &Path, record: &Record) -> Option<lock::Held> {
-    let unwatched = lock::try_exclusive(&directory.join(LOCK)).ok().flatten()?;
-    (!record.root.runs()).then_some(unwatched)
+    // First of all: a reaper that starts now must not find its place taken, not for a moment.
+    if record.root.runs() {
+        return None;
+    }
+    lock::try_exclusive(&directory.join(LOCK)).ok().flatten()
 }
 
-fn is_due(directory: &Path, record: &Record) -> bool {
-    is_to_go(directory, record.keep) || Expiry::of(directory, record).is_past()
+/// If a run is to be removed: what keeps others from using it meanwhile, where they could.
+fn due(directory: &Path, record: &Record) -> Option<Option<lock::Held>> {
+    if is_to_go(directory, record.keep) { Some(None) } else { Expiry::of(directory, record).past().map(Some) }
 }
 
 /// Holds a run that nobody will remove, though it should be.
-fn abandoned(directory: &Path, record: &Record) -> Option<lock::Held> {
-    left(directory, record).filter(|_| is_due(directory, record))
+fn abandoned(directory: &Path, record: &Record) -> Option<(lock::Held, Option<lock::Held>)> {
+    left(directory, record).zip(due(directory, record))
 }
 
 #[cfg(test)]

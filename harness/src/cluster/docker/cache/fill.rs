@@ -38,6 +38,9 @@ const COPY: Duration = Duration::from_secs(60);
 pub(in super::super) enum FillError {
     #[error(transparent)]
     Docker(#[from] DockerError),
+    /// The cluster is of no use to anybody any more.
+    #[error(transparent)]
+    Frozen(DockerError),
     #[error("what proved the boot is not gone")]
     Unsettled(#[from] wait::WaitError),
     #[error("the node could not {attempted}: {answer}")]
@@ -69,7 +72,7 @@ pub(in super::super) async fn fill(
         Err(_) => Err(FillError::Copy(format!("not within {} s", COPY.as_secs()))),
     };
     let thawed = engine.unpause_container(k3s).await;
-    thawed.map_err(|error| DockerError::request("go on with the K3s container", error))?;
+    thawed.map_err(|error| FillError::Frozen(DockerError::request("go on with the K3s container", error)))?;
     remove_helper(engine, names).await?;
     on_node(&node, "remove what the entry needed", "rm -r /var/lib/rancher/k3s/.k3s-arc").await?;
     if copied.is_err() {

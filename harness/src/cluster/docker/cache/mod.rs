@@ -21,7 +21,7 @@ use testcontainers::bollard::Docker;
 use self::restore::MOUNT;
 pub use self::store::{clear, list};
 pub(super) use self::{
-    fill::fill,
+    fill::{FillError, fill},
     restore::{RESTORE, pin, refusal},
     store::Stored,
 };

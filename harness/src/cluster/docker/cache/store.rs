@@ -294,7 +294,10 @@ async fn file(engine: &Docker, container: &str, path: &str) -> Result<Option<Fil
     let options = DownloadFromContainerOptionsBuilder::default().path(path).build();
     let chunks: Vec<_> = match engine.download_from_container(container, Some(options)).try_collect().await {
         Ok(chunks) => chunks,
-        Err(BollardError::DockerResponseServerError { status_code: 404, .. }) => return Ok(None),
+        // Not of a container that is gone, of whose files nothing is known.
+        Err(BollardError::DockerResponseServerError { status_code: 404, message }) if !message.contains("No such container") => {
+            return Ok(None);
+        }
         Err(error) => return Err(error),
     };
     let archive = chunks.concat();
