@@ -22,7 +22,9 @@ fn settle(desk: &Desk) {
     let Some(map) = desk.get(CONFIG_MAPS.0, CONFIG_MAPS.1, NAMESPACE, NAME) else { return };
     let nodes = desk.all(NODES);
     let hosts = hosts(nodes.iter().map(AsRef::as_ref));
-    let Some(server) = nodes.first().filter(|_| map["data"]["NodeHosts"] != hosts.as_str()) else { return };
+    // Where no node has an address yet the key stays missing, and CoreDNS, whose volume needs it, waits: with an empty file it would start,
+    // and look for another only after some time.
+    let Some(server) = nodes.first().filter(|_| text(&map["data"]["NodeHosts"]) != hosts) else { return };
     let Some(served) = desk.cluster.registry().any_version(CONFIG_MAPS.0, CONFIG_MAPS.1) else { return };
     let user = User::system();
     let mut call = call(&desk.cluster, &user, &served, NAMESPACE, NAME, "");

@@ -137,10 +137,11 @@ impl Run {
         let base = std::path::absolute(&base).map_err(|source| RunError::Directory { path: base, attempted: "found", source })?;
         private_directory(&base)?;
         let directory = base.join(&record.id);
-        private_directory(&directory)?;
+        if fs::symlink_metadata(&directory).is_ok() {
+            prove_private(&directory)?;
+        }
         let run = Self { record, directory };
-        // First of all: until there is a reaper, nobody removes the directory of a process that is killed.
-        run.ensure_reaper()?;
+        run.ensure_reaper(&base)?;
         run.enrol()?;
         Ok(run)
     }
@@ -201,22 +202,26 @@ impl Run {
         written.map_err(|source| RunError::Directory { path: members, attempted: "written to", source })
     }
 
-    fn ensure_reaper(&self) -> Result<(), RunError> {
+    /// It is the reaper that makes the run's directory: whenever this process is killed, somebody is there who removes what is there.
+    fn ensure_reaper(&self, base: &Path) -> Result<(), RunError> {
         let at = |attempted| {
             let path = self.directory.clone();
             move |source| RunError::Directory { path, attempted, source }
         };
-        let starting = self.directory.join("starting.lock");
         // Held for as long as it takes to start a process; whoever waits here waits milliseconds.
-        let file = fs::File::create(&starting).map_err(at("written to"))?;
-        file.lock().map_err(at("locked"))?;
-        let reaper_is_there = lock::try_exclusive(&self.directory.join(reaper::LOCK)).map_err(at("locked"))?.is_none();
-        if reaper_is_there {
+        let starting = loop {
+            match fs::File::open(base) {
+                // The last run to go took it along.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => private_directory(base)?,
+                opened => break opened.map_err(at("looked at"))?,
+            }
+        };
+        starting.lock().map_err(at("locked"))?;
+        let is_there = self.directory.exists();
+        if is_there && lock::try_exclusive(&self.directory.join(reaper::LOCK)).map_err(at("locked"))?.is_none() {
             return Ok(());
         }
-        let record = serde_json::to_vec(&self.record).map_err(io::Error::from).map_err(at("written to"))?;
-        fs::write(self.directory.join(reaper::RECORD), record).map_err(at("written to"))?;
-        reaper::start(&self.directory).map_err(|source| RunError::Reaper { source })
+        reaper::start(&self.directory, &self.record).map_err(|source| RunError::Reaper { source })
     }
 }
 

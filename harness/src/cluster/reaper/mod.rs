@@ -14,7 +14,7 @@ mod found;
 use std::{
     ffi::{OsStr, OsString},
     fs, io,
-    io::{BufRead, BufReader, Write},
+    io::{BufRead, BufReader, Read, Write},
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -31,7 +31,7 @@ pub use self::{
     clean::{CleanError, Removed, remove_orphans},
     found::{Found, Unused, find},
 };
-use super::{docker, lock, multipass, process::Process, run::Record};
+use super::{docker, lock, multipass, private_directory, process::Process, run::Record};
 use crate::config::Keep;
 
 /// The variable that makes a process the reaper of the run in the directory that it names.
@@ -81,17 +81,20 @@ fn take_over() {
     }
 }
 
-/// Starts the reaper of a run and returns once it watches.
-pub(super) fn start(directory: &Path) -> io::Result<()> {
+/// Starts the reaper of a run, which makes the run's directory, and returns once it watches.
+pub(super) fn start(directory: &Path, record: &Record) -> io::Result<()> {
     let directory = std::path::absolute(directory)?;
     let mut reaper = Command::new(this_program()?)
         .arg0(NAME)
         .env(VARIABLE, directory)
         .current_dir("/")
-        .stdin(Stdio::null())
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()?;
+    if let Some(mut input) = reaper.stdin.take() {
+        input.write_all(&serde_json::to_vec(record)?)?;
+    }
     let mut answer = String::new();
     if let Some(output) = reaper.stdout.take() {
         BufReader::new(output).read_line(&mut answer)?;
@@ -113,9 +116,19 @@ const READY: &str = "watching";
 fn reap(directory: &Path) -> Result<(), Box<dyn std::error::Error>> {
     // A closed terminal, a Ctrl-C, and nextest's signals to a test's process group are not meant for it.
     rustix::process::setsid()?;
+    let mut record = Vec::new();
+    io::stdin().read_to_end(&mut record)?;
+    // Whoever started it was killed before he had said what for.
+    let Ok(record) = serde_json::from_slice::<Record>(&record) else { return Ok(()) };
+    // The last run to go takes the directory of all along, at this moment maybe.
+    let made = directory.parent().map_or(Ok(()), private_directory).and_then(|()| private_directory(directory));
+    if let Err(refused) = made {
+        let _ = writeln!(io::stdout(), "{}", crate::chain(&refused));
+        return Ok(());
+    }
     // Another reaper of the same run does the work already.
     let Some(_alive) = lock::try_exclusive(&directory.join(LOCK))? else { return Ok(()) };
-    let record: Record = serde_json::from_slice(&fs::read(directory.join(RECORD))?)?;
+    fs::write(directory.join(RECORD), serde_json::to_vec(&record)?)?;
     fs::write(directory.join(PROCESS), serde_json::to_vec(&Process::current())?)?;
     let root = record.root.runs().then(|| waitpid_any::WaitHandle::open(record.root.pid as _)).transpose();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
