@@ -78,7 +78,7 @@ async fn a_run_elsewhere_that_nobody_ends_is_removed_and_one_that_is_kept_is_not
     let (here, elsewhere) = (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("another"));
     let abandoned = Left::new(elsewhere.path(), "abandoned", "never").await;
     let kept = Left::new(elsewhere.path(), "kept", "always").await;
-    let told = down(here.path());
+    let told = down(&here.path().join("runs"));
     let (abandoned_was, kept_was) = (abandoned.was_there().await, kept.was_there().await);
     assert_eq!(abandoned_was, (false, false), "{told}");
     assert_eq!(kept_was, (true, true), "{told}");
