@@ -194,10 +194,7 @@ fn rounds(target: Target) -> u32 {
 async fn at_any_moment_and_nothing_is_left(#[case] target: Target) -> Verdict {
     let runs = Runs::new(target);
     // One beside them, which is to be left alone. It serves an emulated cluster, whoever is killed.
-    let rounds = rounds(target);
-    let mut served = runs.command(&["up", "--provider", "emulator", "--detach"]);
-    // If this test is killed itself, it does not stay for the usual 8 h.
-    let served = served.env("K3S_ARC_KEEP_FOR", format!("{}m", rounds + 5)).output().expect("the program starts");
+    let served = runs.command(&["up", "--provider", "emulator", "--detach"]).output().expect("the program starts");
     assert!(served.status.success(), "{}", String::from_utf8_lossy(&served.stderr));
     let beside = Beside { id: runs.ids().pop().expect("a run that serves"), processes: runs.processes() };
 
@@ -206,6 +203,7 @@ async fn at_any_moment_and_nothing_is_left(#[case] target: Target) -> Verdict {
     assert!(runs.start().wait().expect("it can be waited for").success(), "a run that nobody kills passes");
     let whole = started.elapsed();
 
+    let rounds = rounds(target);
     for round in 0..rounds {
         let kill = KILLS[round as usize % KILLS.len()];
         let moment = whole.mul_f64((f64::from(round) + fastrand::f64()) / f64::from(rounds));

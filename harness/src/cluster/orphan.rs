@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::{
+    Removed,
     process::Process,
     run::{DIRECTORY_LABEL, HOST_LABEL, OWNER_LABEL},
 };
@@ -18,6 +19,15 @@ pub(super) fn is_ownerless<'a>(label: impl Fn(&str) -> Option<&'a str>, host: &s
 /// Whether nobody knows of its run any more: its directory is gone, too (a temporary one, and the host was started anew).
 pub(super) fn is_orphan<'a>(label: impl Fn(&str) -> Option<&'a str>, host: &str) -> bool {
     is_ownerless(&label, host) && label(DIRECTORY_LABEL).is_some_and(|directory| !Path::new(directory).exists())
+}
+
+/// Says what became of what earlier runs left. What is stuck is in nobody's way, and what another run removes at this moment may be refused to
+/// this one: neither is a reason not to boot.
+pub(super) fn tell<E: std::error::Error>(removed: Result<Vec<Removed>, E>) {
+    match removed {
+        Ok(orphans) => orphans.iter().for_each(|orphan| tracing::info!("removed {orphan}, which an earlier run left")),
+        Err(error) => tracing::warn!("what an earlier run left is still there: {}", crate::chain(&error)),
+    }
 }
 
 #[cfg(test)]
@@ -36,7 +46,8 @@ mod tests {
         };
         assert!(is_orphan("here", &gone, &lived));
         assert!(!is_orphan("elsewhere", &gone, &lived));
-        assert!(!is_ownerless(|_| Some(""), ""), "it is not known whose it is");
+        let of_no_host = |name: &str| Some(if name == OWNER_LABEL { lived.as_str() } else { "" });
+        assert!(!is_ownerless(of_no_host, ""), "it is not known whose it is");
         assert!(!is_orphan("here", &there, &lived), "it is kept");
         assert!(!is_orphan("here", &gone, &lives), "it goes on");
         assert!(!is_orphan("here", &gone, "no process"));

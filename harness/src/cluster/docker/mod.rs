@@ -40,7 +40,7 @@ pub(crate) use self::{
     survey::Engine,
 };
 use super::{
-    Boot, Capability, Cluster, ClusterRecord, ClusterSpec, ExitCause, Provider, ProviderError, Run,
+    Boot, Capability, Cluster, ClusterRecord, ClusterSpec, ExitCause, Provider, ProviderError, Run, orphan,
     run::{RUN_LABEL, SPEC_LABEL},
 };
 use crate::{config::CacheUse, diagnosis, image::Standin};
@@ -81,11 +81,7 @@ impl Docker {
         if endpoint.is_worth_telling() {
             tracing::info!("{} at {} ({})", kind.name(), endpoint.address, endpoint.chosen);
         }
-        match remove_orphans().await {
-            Ok(orphans) => orphans.iter().for_each(|orphan| tracing::info!("removed {orphan}, which an earlier run left")),
-            // A container that is stuck is in nobody's way, and what another run removes at this moment may be refused to this one.
-            Err(error) => tracing::warn!("what an earlier run left is still there: {}", crate::chain(&error)),
-        }
+        orphan::tell(remove_orphans().await);
         remove::remove(&engine, &[(RUN_LABEL, run.id()), (SPEC_LABEL, &spec.digest())]).await?;
         engine::ensure_image(&engine, &spec.k3s().to_string()).await?;
         let names = container::Names::new(run, spec);

@@ -45,7 +45,7 @@ pub use self::{
 pub(crate) use self::{info::Version, launch::Host};
 use super::{
     Boot, Capability, Cluster, ClusterRecord, ClusterSpec, K3sImage, LogTail, Machine, Provider, ProviderError, Run, client,
-    lost, ready,
+    lost, orphan, ready,
 };
 use crate::{config::Config, diagnosis, image::Standin, versions::K3sVersion};
 
@@ -101,11 +101,7 @@ impl Multipass {
         let assets = self.assets(&version)?;
         self.shape.fits(&Host::look())?;
         let multipass = Command::find().ok_or(MultipassError::NotInstalled)?;
-        match remove_orphans().await {
-            Ok(orphans) => orphans.iter().for_each(|orphan| tracing::info!("removed {orphan}, which an earlier run left")),
-            // A VM that is stuck is in nobody's way.
-            Err(error) => tracing::warn!("what an earlier run left is still there: {}", crate::chain(&error)),
-        }
+        orphan::tell(remove_orphans().await);
 
         let notes = Notes::of(run.directory());
         remove::remove_spec(&notes, &spec.digest()).await?;
